@@ -1,0 +1,123 @@
+//! An AI action as the catalogue describes it. The pipeline reads it; `src/catalogue` parses and
+//! validates the files.
+
+use std::collections::BTreeMap;
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+/// One action. Everything the schema, the checks, the prompt and the command line need of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Action {
+    /// Snake case, e.g. `summarize_comments`; on the wire `summarizeComments`.
+    pub name: String,
+    /// One line for people: help texts and the schema's descriptions.
+    pub description: String,
+    pub feature_flag: String,
+    /// The flag's state while the flag source says nothing about it.
+    pub flag_default: bool,
+    /// What a licence must contain; never the flag's name.
+    pub licensed_feature: String,
+    pub unit_primitive: String,
+    pub maturity: Maturity,
+    pub resource: ResourceRule,
+    /// Models of the resources it takes, e.g. `Issue`.
+    pub resource_types: Vec<String>,
+    pub input: Vec<InputField>,
+    /// Keep question and answer in the user's conversation.
+    pub cache_response: bool,
+    /// A name of the configuration's model registry.
+    pub model: String,
+    pub prompt: PromptTemplate,
+}
+
+impl Action {
+    /// The name of the `aiAction` input field: `summarizeComments`.
+    #[must_use]
+    pub fn graphql_name(&self) -> String {
+        let mut words = self.name.split('_');
+        let first = words.next().unwrap_or_default().to_owned();
+        words.fold(first, |mut name, word| {
+            let mut letters = word.chars();
+            name.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+            name.push_str(letters.as_str());
+            name
+        })
+    }
+
+    /// The value of the `AiAction` enum: `SUMMARIZE_COMMENTS`.
+    #[must_use]
+    pub fn enum_name(&self) -> String {
+        self.name.to_ascii_uppercase()
+    }
+
+    /// Chat has a switch of its own; all other actions share the global one.
+    #[must_use]
+    pub fn is_chat(&self) -> bool {
+        self.name == "chat"
+    }
+}
+
+/// How finished a feature is. Experimental and beta features need the root namespace's consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Maturity {
+    Experimental,
+    Beta,
+    Ga,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResourceRule {
+    Required,
+    Optional,
+    None,
+}
+
+/// One field of an action's input object, besides `resourceId`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputField {
+    /// Snake case; on the wire camel case.
+    pub name: String,
+    /// A GraphQL type: a scalar, or an input object the server knows, e.g. `String!`.
+    pub type_name: String,
+    /// The most characters a text may have.
+    pub max_length: Option<usize>,
+    /// Whether an empty or blank text is taken.
+    pub allow_blank: bool,
+}
+
+/// The prompt of an action; minijinja, strict: a name that does not exist is an error, not a blank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PromptTemplate {
+    pub version: Version,
+    pub text: PromptText,
+    /// Another text for a provider that needs one, by the provider's name.
+    pub for_provider: BTreeMap<String, PromptText>,
+}
+
+impl PromptTemplate {
+    #[must_use]
+    pub fn text_for(&self, provider: &str) -> &PromptText {
+        self.for_provider.get(provider).unwrap_or(&self.text)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptText {
+    pub system: String,
+    pub user: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::an_action;
+
+    #[test]
+    fn an_action_has_one_name_in_three_spellings() {
+        let action = an_action("amazing_new_ai_feature");
+        assert_eq!(action.graphql_name(), "amazingNewAiFeature");
+        assert_eq!(action.enum_name(), "AMAZING_NEW_AI_FEATURE");
+    }
+}

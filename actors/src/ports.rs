@@ -1,0 +1,308 @@
+//! What the outside must supply. The actors know the world only through these traits; `src/` holds
+//! the real implementations, [`crate::testing`] the fakes.
+//!
+//! Every method may be called from any thread and must bound its own time; none may block.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::{ChatMessage, Code, GlobalId, MessageId, Outcome, RequestId, UserId};
+
+// === Who is asking ===
+
+/// What a client presented. `None` is an anonymous client. `Debug` shows no secret.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    pub token: Option<SecretString>,
+}
+
+impl Credentials {
+    #[must_use]
+    pub fn token(token: impl Into<String>) -> Self {
+        Self { token: Some(SecretString::from(token.into())) }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    pub id: UserId,
+    pub username: String,
+    pub name: String,
+    pub admin: bool,
+}
+
+/// A verified caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub user: User,
+    /// When the credentials stop being good; `None` for credentials that do not expire.
+    pub expires_at: Option<SystemTime>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// Absent, malformed, unknown, expired or revoked: the client is told no more than this.
+    #[error("invalid credentials")]
+    Invalid,
+    #[error("the identity provider does not answer")]
+    Unavailable,
+}
+
+#[async_trait]
+pub trait TokenVerifier: Send + Sync {
+    /// # Errors
+    /// [`VerifyError::Invalid`] for any credentials that identify nobody.
+    async fn verify(&self, credentials: &Credentials) -> Result<Identity, VerifyError>;
+}
+
+// === What is switched on ===
+
+/// Gives the flags as they are now. One snapshot serves a request from its first check to its last,
+/// so that no request is half-governed by a flip.
+pub trait FlagSource: Send + Sync {
+    fn snapshot(&self) -> Arc<dyn Flags>;
+}
+
+/// All flags at one moment.
+pub trait Flags: Send + Sync + std::fmt::Debug {
+    /// Whether `flag` is on for any of `actors` (users, groups, projects). `default` counts while
+    /// nothing is known of the flag.
+    fn enabled(&self, flag: &str, default: bool, actors: &[GlobalId]) -> bool;
+
+    /// Whether the flag may be on for some groups or projects only, so that a closed user gate
+    /// decides nothing yet.
+    fn depends_on_container(&self, flag: &str) -> bool;
+}
+
+// === What may be done where ===
+
+/// A verified user and, while their request is in hand, the credentials a directory may need.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub user: User,
+    /// Absent for a request recovered after a restart: credentials are never stored.
+    pub credentials: Option<Credentials>,
+}
+
+/// A top-level group with the settings that govern AI features below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootNamespace {
+    pub id: GlobalId,
+    pub path: String,
+    /// The name of its plan, e.g. `ultimate`; `None` without a licence.
+    pub plan: Option<String>,
+    pub experiment_features_enabled: bool,
+}
+
+/// The text of a resource, for the prompt. Data, never instructions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    pub id: GlobalId,
+    pub title: String,
+    pub description: String,
+    pub comments: Vec<Comment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comment {
+    pub author: String,
+    pub text: String,
+}
+
+/// A resource and what the policy must know about where it lives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResourceFacts {
+    pub resource: Arc<Resource>,
+    /// Whether this caller may read it.
+    pub readable: bool,
+    /// Whether this caller is a member of its project or group.
+    pub member: bool,
+    /// Its project and groups, nearest first, as flag actors.
+    pub containers: Vec<GlobalId>,
+    pub root: RootNamespace,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DirectoryError {
+    /// The directory decides with the caller's own credentials, and there are none any more.
+    #[error("the directory needs the caller's credentials")]
+    NeedsCredentials,
+    #[error("the directory does not answer")]
+    Unavailable,
+}
+
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// The user as known now, or `None` when gone.
+    async fn user(&self, id: UserId) -> Result<Option<User>, DirectoryError>;
+
+    /// The resource, or `None` when there is no such thing.
+    async fn resource(&self, caller: &Caller, id: &GlobalId)
+    -> Result<Option<ResourceFacts>, DirectoryError>;
+
+    /// The top-level groups the caller belongs to; all of them for an admin.
+    async fn root_namespaces(&self, caller: &Caller) -> Result<Vec<RootNamespace>, DirectoryError>;
+}
+
+/// Knows what plans contain.
+pub trait LicenceSource: Send + Sync {
+    fn licensed(&self, namespace: &RootNamespace, feature: &str) -> bool;
+}
+
+// === Models ===
+
+/// One call of a model.
+#[derive(Clone, Debug)]
+pub struct ModelCall {
+    pub request_id: RequestId,
+    pub unit_primitive: String,
+    pub system: String,
+    /// The conversation, oldest first; the last turn is the user's.
+    pub turns: Vec<Turn>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    pub role: crate::protocol::Role,
+    pub content: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelEvent {
+    /// A piece of the answer: a delta, never the text so far.
+    Content(String),
+    /// The model said it is done. A stream that ends without this was cut.
+    Finished,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}")]
+pub struct ModelError {
+    /// One of the `upstream_*` codes.
+    pub code: Code,
+    pub retry_after: Option<Duration>,
+}
+
+/// A model as one action sees it.
+pub trait ModelProvider: Send + Sync {
+    /// The provider's name in the configuration, e.g. `embedded`; selects `prompt.for`.
+    fn provider(&self) -> &str;
+
+    /// `provider/model`, as shown to people.
+    fn model(&self) -> &str;
+
+    /// Streams the answer. Dropping the stream ends the call.
+    fn stream(&self, call: ModelCall) -> BoxStream<'static, Result<ModelEvent, ModelError>>;
+}
+
+/// Finds the model an action names.
+pub trait Models: Send + Sync {
+    fn model(&self, name: &str) -> Option<Arc<dyn ModelProvider>>;
+}
+
+// === What is kept ===
+
+/// What the journal keeps of an accepted request until it has ended. No credentials.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AcceptedRecord {
+    pub request_id: RequestId,
+    pub owner: UserId,
+    /// The action's name in the catalogue.
+    pub action: String,
+    pub input: serde_json::Map<String, serde_json::Value>,
+    pub resource_id: Option<GlobalId>,
+    /// The resource's text as the prompt will use it.
+    pub resource: Option<Arc<Resource>>,
+    pub client_subscription_id: Option<String>,
+    pub platform_origin: Option<String>,
+    pub accepted_at: SystemTime,
+    pub deadline: SystemTime,
+    /// How many processes died with this request unfinished.
+    pub interruptions: u32,
+}
+
+/// How an accepted request ended: the journal's last word on it, and its final message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TerminalRecord {
+    pub request_id: RequestId,
+    pub owner: UserId,
+    pub action: String,
+    pub resource_id: Option<GlobalId>,
+    pub client_subscription_id: Option<String>,
+    pub outcome: Outcome,
+    /// Names the final message, wherever it is shown.
+    pub message_id: MessageId,
+    pub ended_at: SystemTime,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full, the file is gone, the write failed: nothing was acknowledged.
+    #[error("the store did not take the write: {0}")]
+    Unavailable(String),
+    #[error("the store holds something unreadable: {0}")]
+    Corrupt(String),
+}
+
+/// The durable record of accepted requests. A method that returns `Ok` has synced its write.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Writes an accepted request.
+    async fn accept(&self, record: AcceptedRecord) -> Result<(), StoreError>;
+
+    /// Writes how a request ended, unless it has ended already: returns the terminal that stands,
+    /// which is the first one written.
+    async fn end(&self, terminal: TerminalRecord) -> Result<TerminalRecord, StoreError>;
+
+    async fn terminal(&self, request_id: RequestId) -> Result<Option<TerminalRecord>, StoreError>;
+
+    /// The accepted requests without a terminal, oldest first, each with its `interruptions` raised
+    /// by one, durably, before it is returned. Called once, at start.
+    async fn take_unfinished(&self) -> Result<Vec<AcceptedRecord>, StoreError>;
+
+    /// The terminals written at or after `since`, oldest first.
+    async fn terminals_since(&self, since: SystemTime) -> Result<Vec<TerminalRecord>, StoreError>;
+
+    /// Forgets the finished requests that ended before `before`; returns how many.
+    async fn forget_ended_before(&self, before: SystemTime) -> Result<u64, StoreError>;
+}
+
+/// The conversation of each user: what `aiMessages` shows and a chat remembers.
+#[async_trait]
+pub trait ConversationStore: Send + Sync {
+    /// Adds a message, durably, and restarts the conversation's expiry. Adding a message whose id is
+    /// there already changes nothing. Only the newest `limits.messages` are kept, and of each only the
+    /// first `limits.content_characters`.
+    async fn append(&self, owner: UserId, message: ChatMessage) -> Result<(), StoreError>;
+
+    /// The owner's messages, oldest first; none when the last one is older than `limits.expiry` at `now`.
+    async fn messages(&self, owner: UserId, now: SystemTime) -> Result<Vec<ChatMessage>, StoreError>;
+
+    /// Forgets conversations whose last message is older than `limits.expiry` at `now`.
+    async fn forget_expired(&self, now: SystemTime) -> Result<u64, StoreError>;
+}
+
+/// The bounds of a conversation. The defaults are GitLab's: a stream of 50 messages, three days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConversationLimits {
+    pub messages: usize,
+    pub content_characters: usize,
+    pub expiry: Duration,
+}
+
+impl Default for ConversationLimits {
+    fn default() -> Self {
+        Self {
+            messages: 50,
+            content_characters: 20_000,
+            expiry: Duration::from_secs(3 * 24 * 60 * 60),
+        }
+    }
+}

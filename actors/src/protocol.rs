@@ -1,0 +1,190 @@
+//! The words every actor shares: identifiers, messages of a conversation, ways to fail, and the two
+//! ways to hand something on.
+//!
+//! Facts about one request sit beside the actor that establishes them (`auth::Authenticated`,
+//! `feature_flag::Enabled`, `policy::Authorized`, `cache::Accepted` ...). Only what has no single owner
+//! is here.
+
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+
+use actix::{Message as ActixMessage, Recipient};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{action::Action, clock::Deadline, permits::Permit};
+
+mod failure;
+mod global_id;
+mod message;
+
+pub use failure::{Code, Failure, Hop};
+pub use global_id::{GlobalId, MalformedGlobalId};
+pub use message::{ChatMessage, MessageId, Role};
+
+/// Pairs a request with everything said about it. A UUID v7, so ids sort by the time they were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestId(Uuid);
+
+impl RequestId {
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    #[must_use]
+    pub fn as_uuid(&self) -> Uuid {
+        self.0
+    }
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl From<Uuid> for RequestId {
+    fn from(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number in `gid://gitlab/User/1`. Every key under which something is stored or delivered has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UserId(pub u64);
+
+impl UserId {
+    #[must_use]
+    pub fn global_id(self) -> GlobalId {
+        GlobalId::of("User", self.0)
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a client asked for, before anything about it is known. Travels, unchanged, inside every fact.
+#[derive(Debug)]
+pub struct Request {
+    pub id: RequestId,
+    pub action: Arc<Action>,
+    /// The action's own input fields, validated against the catalogue at the edge.
+    pub input: serde_json::Map<String, serde_json::Value>,
+    pub resource_id: Option<GlobalId>,
+    /// Unique per feature and page; narrows delivery to the page that asked.
+    pub client_subscription_id: Option<String>,
+    /// Free text such as `vs_code_extension`; kept for logs only.
+    pub platform_origin: Option<String>,
+    pub deadline: Deadline,
+    pub cancel: CancellationToken,
+    /// The place this request takes among those in flight; given back when the request is dropped.
+    pub permit: Permit,
+    pub origin: Origin,
+}
+
+/// How a request came to the pipeline.
+#[derive(Debug)]
+pub enum Origin {
+    /// A client waits for its `requestId`; nothing has been written yet.
+    Asked,
+    /// The journal had it unfinished when the process started; it is accepted already.
+    Recovered {
+        /// The resource as it was when the request was accepted.
+        resource: Option<Arc<crate::ports::Resource>>,
+    },
+}
+
+impl Origin {
+    #[must_use]
+    pub fn is_recovered(&self) -> bool {
+        matches!(self, Self::Recovered { .. })
+    }
+}
+
+/// A request at the door: credentials not yet looked at.
+#[derive(Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct Submitted {
+    pub request: Request,
+    pub credentials: crate::ports::Credentials,
+}
+
+/// How a request ended, whoever ended it. Cache writes the first one it hears and ignores the rest.
+#[derive(Clone, Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct Ended {
+    pub request_id: RequestId,
+    pub outcome: Outcome,
+}
+
+impl Ended {
+    #[must_use]
+    pub fn failed(request_id: RequestId, failure: Failure) -> Self {
+        Self { request_id, outcome: Outcome::Failed { failure, partial: String::new() } }
+    }
+}
+
+/// The terminal state of a request. `completed | failed{code} | cancelled`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Outcome {
+    Completed {
+        content: String,
+    },
+    Failed {
+        failure: Failure,
+        /// What had been shown before the failure; empty when nothing was.
+        partial: String,
+    },
+    Cancelled {
+        partial: String,
+    },
+}
+
+/// Asks an actor to finish what it holds and stop; sent by the supervisor, first actor to last.
+#[derive(Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct Stop {
+    /// How long the actor may go on waiting for its own tasks.
+    pub grace: Duration,
+}
+
+/// Hands a fact to the next actor. The mailbox's own bound does not apply: the permit inside the
+/// request is the bound, so this cannot fail for want of room.
+#[allow(clippy::disallowed_methods, reason = "the one place where a fact is forwarded")]
+pub fn forward<M>(next: &Recipient<M>, fact: M)
+where
+    M: ActixMessage + Send,
+    M::Result: Send,
+{
+    next.do_send(fact);
+}
+
+/// Tells Cache or the Broadcaster something they must hear, even when they are busy.
+#[allow(clippy::disallowed_methods, reason = "the one place where an end or a record is delivered")]
+pub fn deliver<M>(to: &Recipient<M>, message: M)
+where
+    M: ActixMessage + Send,
+    M::Result: Send,
+{
+    to.do_send(message);
+}
