@@ -1,10 +1,31 @@
 //! An AI action as the catalogue describes it. The pipeline reads it; `src/catalogue` parses and
 //! validates the files.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
+
+/// All the actions the server offers, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue(BTreeMap<String, Arc<Action>>);
+
+impl Catalogue {
+    #[must_use]
+    pub fn new(actions: Vec<Action>) -> Self {
+        Self(actions.into_iter().map(|action| (action.name.clone(), Arc::new(action))).collect())
+    }
+
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Arc<Action>> {
+        self.0.get(name).cloned()
+    }
+
+    /// The actions in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Action>> {
+        self.0.values()
+    }
+}
 
 /// One action. Everything the schema, the checks, the prompt and the command line need of it.
 #[derive(Clone, Debug, PartialEq)]

@@ -13,7 +13,7 @@ use futures::stream::BoxStream;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{ChatMessage, Code, GlobalId, MessageId, Outcome, RequestId, UserId};
+use crate::protocol::{Address, ChatMessage, Code, GlobalId, MessageId, Outcome, RequestId, UserId};
 
 // === Who is asking ===
 
@@ -228,6 +228,19 @@ pub struct AcceptedRecord {
     pub interruptions: u32,
 }
 
+impl AcceptedRecord {
+    #[must_use]
+    pub fn address(&self) -> Address {
+        Address {
+            request_id: self.request_id,
+            owner: self.owner,
+            action: self.action.clone(),
+            resource_id: self.resource_id.clone(),
+            client_subscription_id: self.client_subscription_id.clone(),
+        }
+    }
+}
+
 /// How an accepted request ended: the journal's last word on it, and its final message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TerminalRecord {
@@ -237,9 +250,24 @@ pub struct TerminalRecord {
     pub resource_id: Option<GlobalId>,
     pub client_subscription_id: Option<String>,
     pub outcome: Outcome,
+    /// `provider/model`, when one was asked.
+    pub model: Option<String>,
     /// Names the final message, wherever it is shown.
     pub message_id: MessageId,
     pub ended_at: SystemTime,
+}
+
+impl TerminalRecord {
+    #[must_use]
+    pub fn address(&self) -> Address {
+        Address {
+            request_id: self.request_id,
+            owner: self.owner,
+            action: self.action.clone(),
+            resource_id: self.resource_id.clone(),
+            client_subscription_id: self.client_subscription_id.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

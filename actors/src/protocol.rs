@@ -101,6 +101,30 @@ pub struct Request {
     pub origin: Origin,
 }
 
+/// Whose a request is and what it is about: all that decides where its messages go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub request_id: RequestId,
+    pub owner: UserId,
+    /// The action's name.
+    pub action: String,
+    pub resource_id: Option<GlobalId>,
+    pub client_subscription_id: Option<String>,
+}
+
+impl Address {
+    #[must_use]
+    pub fn of(owner: UserId, request: &Request) -> Self {
+        Self {
+            request_id: request.id,
+            owner,
+            action: request.action.name.clone(),
+            resource_id: request.resource_id.clone(),
+            client_subscription_id: request.client_subscription_id.clone(),
+        }
+    }
+}
+
 /// How a request came to the pipeline.
 #[derive(Debug)]
 pub enum Origin {
@@ -134,12 +158,14 @@ pub struct Submitted {
 pub struct Ended {
     pub request_id: RequestId,
     pub outcome: Outcome,
+    /// `provider/model`, when one was asked.
+    pub model: Option<String>,
 }
 
 impl Ended {
     #[must_use]
     pub fn failed(request_id: RequestId, failure: Failure) -> Self {
-        Self { request_id, outcome: Outcome::Failed { failure, partial: String::new() } }
+        Self { request_id, outcome: Outcome::Failed { failure, partial: String::new() }, model: None }
     }
 }
 

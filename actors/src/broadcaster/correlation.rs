@@ -1,0 +1,311 @@
+//! The pairing of requests with their answers: plain state, changed by plain functions, without an
+//! actor and without I/O.
+//!
+//! A request is awaited (a client waits for its `requestId`), live (its messages are published, or held
+//! while its gate is closed) and finished (kept for replay). It is in exactly one of the three.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::SystemTime,
+};
+
+use tokio::{sync::oneshot, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{event::Draft, filter::Filter, subscription::Subscription, user_log::UserLog};
+use crate::{
+    cache::{Admitted, Recorded},
+    clock::Deadline,
+    completion::ChunkProduced,
+    limits::{BROADCASTER_GRACE, Limits},
+    policy::checks::NOT_FOUND,
+    ports::TerminalRecord,
+    protocol::{
+        Address, ChatMessage, Code, Failure, Hop, MessageId, Outcome, RequestId, Role, UserId,
+    },
+};
+
+/// Where the answer to "is it accepted?" goes.
+pub(super) type Reply = oneshot::Sender<Result<(), Failure>>;
+
+#[derive(Debug)]
+pub(super) struct Correlation {
+    limits: Limits,
+    awaited: HashMap<RequestId, Waiter>,
+    live: HashMap<RequestId, Live>,
+    finished: HashMap<RequestId, Finished>,
+    finished_order: VecDeque<(Instant, RequestId)>,
+    logs: HashMap<UserId, Arc<UserLog>>,
+    live_bytes: usize,
+    finished_bytes: usize,
+    has_room: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    reply: Reply,
+    deadline: Deadline,
+}
+
+#[derive(Debug)]
+struct Live {
+    address: Arc<Address>,
+    deadline: Deadline,
+    cancel: CancellationToken,
+    gate: Gate,
+    bytes: usize,
+}
+
+/// Nothing of a request is published before its client has the `requestId`.
+#[derive(Debug)]
+enum Gate {
+    Closed { held: Vec<Draft>, has_ended: bool },
+    Open,
+}
+
+#[derive(Debug)]
+struct Finished {
+    owner: UserId,
+    bytes: usize,
+}
+
+impl Correlation {
+    pub(super) fn new(limits: Limits, has_room: Arc<AtomicBool>) -> Self {
+        Self {
+            limits,
+            awaited: HashMap::new(),
+            live: HashMap::new(),
+            finished: HashMap::new(),
+            finished_order: VecDeque::new(),
+            logs: HashMap::new(),
+            live_bytes: 0,
+            finished_bytes: 0,
+            has_room,
+        }
+    }
+
+    pub(super) fn await_acceptance(&mut self, request_id: RequestId, deadline: Deadline, reply: Reply) {
+        self.awaited.insert(request_id, Waiter { reply, deadline });
+    }
+
+    pub(super) fn admit(&mut self, admitted: Admitted, now: Instant) {
+        let request_id = admitted.address.request_id;
+        let waiter = self.awaited.remove(&request_id);
+        let client_waits = waiter.is_some_and(|waiter| waiter.reply.send(Ok(())).is_ok());
+        let gate = Gate::Closed { held: Vec::new(), has_ended: false };
+        let live = Live {
+            address: Arc::new(admitted.address),
+            deadline: admitted.deadline,
+            cancel: admitted.cancel,
+            gate,
+            bytes: 0,
+        };
+        self.live.insert(request_id, live);
+        if let Some(echo) = admitted.echo {
+            self.publish(request_id, Draft::echo(echo), now);
+        }
+        if admitted.recovered || !client_waits {
+            self.open(request_id, now);
+        }
+    }
+
+    /// The client has its `requestId`, or is gone: what was held is published.
+    pub(super) fn open(&mut self, request_id: RequestId, now: Instant) {
+        let Some(live) = self.live.get_mut(&request_id) else { return };
+        let Gate::Closed { held, .. } = std::mem::replace(&mut live.gate, Gate::Open) else { return };
+        for draft in held {
+            self.publish(request_id, draft, now);
+        }
+    }
+
+    pub(super) fn chunk(&mut self, chunk: ChunkProduced, timestamp: SystemTime, now: Instant) {
+        let message = ChatMessage {
+            id: MessageId::new(),
+            request_id: chunk.request_id,
+            role: Role::Assistant,
+            content: chunk.content,
+            timestamp,
+            chunk_id: Some(chunk.chunk_id),
+            errors: Vec::new(),
+        };
+        self.publish(chunk.request_id, Draft::chunk(message), now);
+    }
+
+    pub(super) fn recorded(&mut self, recorded: Recorded, now: Instant) {
+        match recorded {
+            Recorded::Refused { request_id, failure } => {
+                if let Some(waiter) = self.awaited.remove(&request_id) {
+                    // A client that is gone needs no answer.
+                    let _ = waiter.reply.send(Err(failure));
+                }
+            }
+            Recorded::Terminal(terminal) => {
+                self.publish(terminal.request_id, Draft::last(&terminal), now);
+            }
+        }
+    }
+
+    /// Takes over the finals of an earlier process.
+    pub(super) fn restore(&mut self, terminals: &[Arc<TerminalRecord>], now: Instant) {
+        for terminal in terminals {
+            let address = Arc::new(terminal.address());
+            let bytes = self.log(address.owner).append(&address, Draft::last(terminal), now);
+            self.finish(&address, bytes, now);
+        }
+        self.keep_within_memory();
+    }
+
+    pub(super) fn subscribe(&mut self, filter: Filter, now: Instant) -> Subscription {
+        let log = self.log(filter.owner());
+        let replay = log.replay(&filter, self.limits.unaddressed_replay, now);
+        Subscription::new(log, filter, replay)
+    }
+
+    pub(super) fn acknowledge(&mut self, owner: UserId, finals: &[RequestId]) {
+        let Some(log) = self.logs.get(&owner) else { return };
+        for request_id in finals {
+            log.acknowledge(*request_id);
+        }
+    }
+
+    /// Stops the work on a request. What another user asked does not exist.
+    pub(super) fn cancel(&self, owner: UserId, request_id: RequestId) -> Result<(), Failure> {
+        if let Some(live) = self.live.get(&request_id).filter(|live| live.address.owner == owner) {
+            live.cancel.cancel();
+            return Ok(());
+        }
+        match self.finished.get(&request_id) {
+            Some(finished) if finished.owner == owner => Ok(()),
+            _ => Err(Failure::new(Code::NotFound, Hop::Broadcaster, NOT_FOUND)),
+        }
+    }
+
+    /// Ends what nobody else has ended in time, and forgets what has been kept long enough.
+    pub(super) fn tick(&mut self, timestamp: SystemTime, now: Instant) {
+        self.refuse_overdue_waiters(now);
+        for (request_id, terminal) in self.overdue(timestamp, now) {
+            if let Some(terminal) = terminal {
+                tracing::warn!(%request_id, "no end was recorded in time, publishing one");
+                self.publish(request_id, Draft::last(&terminal), now);
+            }
+            self.open(request_id, now);
+        }
+        self.forget_old(now);
+    }
+
+    fn publish(&mut self, request_id: RequestId, draft: Draft, now: Instant) {
+        // Whatever comes after the end of a request is not published.
+        let Some(live) = self.live.get_mut(&request_id) else { return };
+        let is_final = draft.is_final();
+        match &mut live.gate {
+            Gate::Closed { has_ended: true, .. } => return,
+            Gate::Closed { held, has_ended } => {
+                held.push(draft);
+                *has_ended = is_final;
+                return;
+            }
+            Gate::Open => {}
+        }
+        let address = live.address.clone();
+        let bytes = self.log(address.owner).append(&address, draft, now);
+        self.live_bytes += bytes;
+        if let Some(live) = self.live.get_mut(&request_id) {
+            live.bytes += bytes;
+        }
+        if is_final && let Some(live) = self.live.remove(&request_id) {
+            self.live_bytes -= live.bytes;
+            live.cancel.cancel();
+            self.finish(&address, live.bytes, now);
+        }
+        self.keep_within_memory();
+    }
+
+    fn finish(&mut self, address: &Address, bytes: usize, now: Instant) {
+        self.finished_bytes += bytes;
+        self.finished.insert(address.request_id, Finished { owner: address.owner, bytes });
+        self.finished_order.push_back((now, address.request_id));
+    }
+
+    fn refuse_overdue_waiters(&mut self, now: Instant) {
+        let overdue = self
+            .awaited
+            .extract_if(|_, waiter| now >= waiter.deadline.timer + BROADCASTER_GRACE)
+            .collect::<Vec<_>>();
+        for (_, waiter) in overdue {
+            // A client that is gone needs no answer.
+            let _ = waiter.reply.send(Err(Failure::deadline_exceeded(Hop::Broadcaster)));
+        }
+    }
+
+    /// The live requests past their deadline, each with the end it is to get if it has none.
+    fn overdue(&self, timestamp: SystemTime, now: Instant) -> Vec<(RequestId, Option<TerminalRecord>)> {
+        let overdue = |live: &&Live| now >= live.deadline.timer + BROADCASTER_GRACE;
+        self.live
+            .values()
+            .filter(overdue)
+            .map(|live| {
+                let has_ended = matches!(live.gate, Gate::Closed { has_ended: true, .. });
+                let terminal = (!has_ended).then(|| deadline_exceeded(&live.address, timestamp));
+                (live.address.request_id, terminal)
+            })
+            .collect()
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        while let Some((ended_at, request_id)) = self.finished_order.front().copied() {
+            if now < ended_at + self.limits.terminal_retention {
+                return;
+            }
+            self.forget_oldest(request_id);
+        }
+    }
+
+    /// Evicts finished requests, oldest first; what is in flight stays, and admission has to wait.
+    fn keep_within_memory(&mut self) {
+        while self.live_bytes + self.finished_bytes > self.limits.retained_bytes
+            && let Some((_, request_id)) = self.finished_order.front().copied()
+        {
+            self.forget_oldest(request_id);
+        }
+        self.has_room.store(self.live_bytes <= self.limits.retained_bytes, Relaxed);
+    }
+
+    fn forget_oldest(&mut self, request_id: RequestId) {
+        self.finished_order.pop_front();
+        let Some(finished) = self.finished.remove(&request_id) else { return };
+        self.finished_bytes -= finished.bytes;
+        if let Some(log) = self.logs.get(&finished.owner) {
+            log.remove(request_id);
+        }
+    }
+
+    /// Forgets the logs that are empty and that nobody reads.
+    pub(super) fn forget_idle_logs(&mut self) {
+        self.logs.retain(|_, log| !log.is_empty() || Arc::strong_count(log) > 1);
+    }
+
+    fn log(&mut self, owner: UserId) -> Arc<UserLog> {
+        self.logs.entry(owner).or_default().clone()
+    }
+}
+
+fn deadline_exceeded(address: &Address, ended_at: SystemTime) -> TerminalRecord {
+    TerminalRecord {
+        request_id: address.request_id,
+        owner: address.owner,
+        action: address.action.clone(),
+        resource_id: address.resource_id.clone(),
+        client_subscription_id: address.client_subscription_id.clone(),
+        outcome: Outcome::Failed {
+            failure: Failure::deadline_exceeded(Hop::Broadcaster),
+            partial: String::new(),
+        },
+        model: None,
+        message_id: MessageId::new(),
+        ended_at,
+    }
+}

@@ -1,0 +1,109 @@
+//! What is delivered: one immutable message of one request, shared by every subscriber.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use crate::{
+    cache::records::final_message,
+    ports::TerminalRecord,
+    protocol::{Address, ChatMessage, Failure, Outcome, RequestId, UserId},
+};
+
+/// What an event is in the life of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// The user's own message.
+    Echo,
+    /// A piece of the answer.
+    Chunk,
+    /// The whole answer, or why there is none. The last event of its request.
+    Final,
+}
+
+/// One message of one request. Immutable but for the encodings kept beside it.
+#[derive(Debug)]
+pub struct Event {
+    pub address: Arc<Address>,
+    pub kind: EventKind,
+    pub message: ChatMessage,
+    /// `provider/model`; on finals of requests that reached a model.
+    pub model: Option<String>,
+    /// On finals of failed requests.
+    pub failure: Option<Failure>,
+    /// The place in its owner's log, given when the request's gate opened.
+    pub offset: u64,
+    encodings: Mutex<Vec<(Box<str>, Bytes)>>,
+}
+
+/// Bytes an event takes beside its text, counted twice for an encoding.
+const OVERHEAD: usize = 512;
+
+impl Event {
+    #[must_use]
+    pub fn request_id(&self) -> RequestId {
+        self.address.request_id
+    }
+
+    #[must_use]
+    pub fn owner(&self) -> UserId {
+        self.address.owner
+    }
+
+    /// The encoding kept under `key`: what a distinct document with its variables made of this event.
+    #[must_use]
+    pub fn encoding(&self, key: &str) -> Option<Bytes> {
+        let encodings = self.encodings.lock().unwrap_or_else(PoisonError::into_inner);
+        encodings.iter().find(|(known, _)| &**known == key).map(|(_, bytes)| bytes.clone())
+    }
+
+    /// Keeps an encoding for the other subscribers that will ask for the same.
+    pub fn keep_encoding(&self, key: &str, bytes: Bytes) {
+        let mut encodings = self.encodings.lock().unwrap_or_else(PoisonError::into_inner);
+        if !encodings.iter().any(|(known, _)| &**known == key) {
+            encodings.push((key.into(), bytes));
+        }
+    }
+
+    /// An estimate of the memory it takes.
+    pub(super) fn size(&self) -> usize {
+        OVERHEAD + 2 * self.message.content.len()
+    }
+}
+
+/// An event whose request's gate is still closed: it has no place in the log yet.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) kind: EventKind,
+    pub(super) message: ChatMessage,
+    pub(super) model: Option<String>,
+    pub(super) failure: Option<Failure>,
+}
+
+impl Draft {
+    pub(super) fn echo(message: ChatMessage) -> Self {
+        Self { kind: EventKind::Echo, message, model: None, failure: None }
+    }
+
+    pub(super) fn chunk(message: ChatMessage) -> Self {
+        Self { kind: EventKind::Chunk, message, model: None, failure: None }
+    }
+
+    pub(super) fn last(terminal: &TerminalRecord) -> Self {
+        let failure = match &terminal.outcome {
+            Outcome::Failed { failure, .. } => Some(failure.clone()),
+            Outcome::Completed { .. } | Outcome::Cancelled { .. } => None,
+        };
+        let message = final_message(terminal);
+        Self { kind: EventKind::Final, message, model: terminal.model.clone(), failure }
+    }
+
+    pub(super) fn is_final(&self) -> bool {
+        self.kind == EventKind::Final
+    }
+
+    pub(super) fn at(self, offset: u64, address: Arc<Address>) -> Event {
+        let Self { kind, message, model, failure } = self;
+        Event { address, kind, message, model, failure, offset, encodings: Mutex::default() }
+    }
+}

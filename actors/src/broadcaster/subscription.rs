@@ -1,0 +1,81 @@
+//! A subscriber's place in its owner's log. Lives in the socket's task, which reads when it can write.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{
+    event::{Event, EventKind},
+    filter::Filter,
+    user_log::{Extent, Replay, UserLog},
+};
+
+/// How a subscription begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// With what is published from now on.
+    Live,
+    /// With something that was published before.
+    Replayed,
+}
+
+#[derive(Debug)]
+pub struct Subscription {
+    log: Arc<UserLog>,
+    filter: Filter,
+    replay: Replay,
+    /// The offset to read from next.
+    next: u64,
+    head: watch::Receiver<u64>,
+    resume: Resume,
+}
+
+impl Subscription {
+    pub(super) fn new(log: Arc<UserLog>, filter: Filter, replay: Replay) -> Self {
+        let resume = if replay.requests.is_empty() { Resume::Live } else { Resume::Replayed };
+        let head = log.head();
+        Self { next: replay.start, head, log, filter, replay, resume }
+    }
+
+    #[must_use]
+    pub fn resume(&self) -> Resume {
+        self.resume
+    }
+
+    /// The next events, in order: at least one if there is one, otherwise as many as fit into
+    /// `max_bytes`. Empty when there is nothing new.
+    pub fn read(&mut self, max_bytes: usize) -> Vec<Arc<Event>> {
+        self.head.borrow_and_update();
+        let (filter, replay) = (&self.filter, &self.replay);
+        let wanted = |event: &Event| {
+            filter.wants(&event.address, event.kind) && (event.offset > replay.head || replay.shows(event))
+        };
+        let (events, next) = self.log.scan(self.next, max_bytes, wanted);
+        self.next = next;
+        events
+    }
+
+    /// Whether events it had not read yet have been removed: it was too slow, and has a hole.
+    #[must_use]
+    pub fn has_hole(&self) -> bool {
+        self.next > self.replay.head && self.log.removed_through() >= self.next
+    }
+
+    /// Returns when there may be something to read. May be dropped and called again.
+    pub async fn changed(&mut self) {
+        if self.head.changed().await.is_err() {
+            // The log lives as long as this subscription does.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Replay {
+    fn shows(&self, event: &Event) -> bool {
+        match self.requests.get(&event.request_id()) {
+            Some(Extent::Everything) => true,
+            Some(Extent::FinalOnly) => event.kind == EventKind::Final,
+            None => false,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! One user's events, in the order in which their requests' gates opened. Only the Broadcaster appends;
+//! socket tasks read, each from its own cursor, so that a slow reader costs nothing but its place.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    event::{Draft, Event, EventKind},
+    filter::{Filter, Replays},
+};
+use crate::protocol::{Address, RequestId};
+
+#[derive(Debug)]
+pub struct UserLog {
+    state: RwLock<State>,
+    /// The offset of the newest event.
+    head: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Offsets are given from 1; 0 is before everything.
+    last_offset: u64,
+    /// The newest event that was removed; a reader that had not come so far has missed it.
+    removed_through: u64,
+    events: BTreeMap<u64, Arc<Event>>,
+    trails: HashMap<RequestId, Trail>,
+}
+
+/// One request's events in the log.
+#[derive(Debug)]
+struct Trail {
+    address: Arc<Address>,
+    offsets: Vec<u64>,
+    ended_at: Option<Instant>,
+    acknowledged: bool,
+}
+
+/// What a new subscription is shown of what lies before it.
+#[derive(Debug, Default)]
+pub(super) struct Replay {
+    /// Nothing after this offset is replay.
+    pub(super) head: u64,
+    /// Everything of a request in flight, the final of a finished one.
+    pub(super) requests: HashMap<RequestId, Extent>,
+    /// The first offset to look at.
+    pub(super) start: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    Everything,
+    FinalOnly,
+}
+
+impl Default for UserLog {
+    fn default() -> Self {
+        Self { state: RwLock::default(), head: watch::Sender::new(0) }
+    }
+}
+
+impl UserLog {
+    /// Appends an event and wakes the readers. Returns its size.
+    pub(super) fn append(&self, address: &Arc<Address>, draft: Draft, now: Instant) -> usize {
+        let mut state = self.write();
+        state.last_offset += 1;
+        let offset = state.last_offset;
+        let event = Arc::new(draft.at(offset, address.clone()));
+        let trail = state.trails.entry(address.request_id).or_insert_with(|| Trail {
+            address: address.clone(),
+            offsets: Vec::new(),
+            ended_at: None,
+            acknowledged: false,
+        });
+        trail.offsets.push(offset);
+        if event.kind == EventKind::Final {
+            trail.ended_at = Some(now);
+        }
+        let size = event.size();
+        state.events.insert(offset, event);
+        drop(state);
+        self.head.send_replace(offset);
+        size
+    }
+
+    /// Removes everything of a finished request. Returns its size.
+    pub(super) fn remove(&self, request_id: RequestId) -> usize {
+        let mut state = self.write();
+        let Some(trail) = state.trails.remove(&request_id) else { return 0 };
+        let mut size = 0;
+        for offset in trail.offsets {
+            size += state.events.remove(&offset).map_or(0, |event| event.size());
+            state.removed_through = state.removed_through.max(offset);
+        }
+        size
+    }
+
+    pub(super) fn acknowledge(&self, request_id: RequestId) {
+        if let Some(trail) = self.write().trails.get_mut(&request_id) {
+            trail.acknowledged = true;
+        }
+    }
+
+    /// What a subscription made now is shown of the past.
+    pub(super) fn replay(&self, filter: &Filter, recent: Duration, now: Instant) -> Replay {
+        let state = self.read();
+        let mut replay =
+            Replay { head: state.last_offset, requests: HashMap::new(), start: state.last_offset + 1 };
+        for (request_id, trail) in &state.trails {
+            let extent = trail.extent(filter.replays(&trail.address), recent, now);
+            let first_wanted = extent.and_then(|extent| trail.first_wanted(&state, filter, extent));
+            if let (Some(extent), Some(first)) = (extent, first_wanted) {
+                replay.requests.insert(*request_id, extent);
+                replay.start = replay.start.min(first);
+            }
+        }
+        replay
+    }
+
+    /// The events from `from` on that `wanted` accepts, at least one if there is one and otherwise as
+    /// many as fit into `max_bytes`, and the offset to go on from.
+    pub(super) fn scan(
+        &self,
+        from: u64,
+        max_bytes: usize,
+        wanted: impl Fn(&Event) -> bool,
+    ) -> (Vec<Arc<Event>>, u64) {
+        let state = self.read();
+        let (mut found, mut bytes, mut next) = (Vec::new(), 0, from);
+        for (offset, event) in state.events.range(from..) {
+            if wanted(event) {
+                bytes += event.size();
+                if bytes > max_bytes && !found.is_empty() {
+                    return (found, next);
+                }
+                found.push(event.clone());
+            }
+            next = offset + 1;
+        }
+        (found, next.max(state.last_offset + 1))
+    }
+
+    pub(super) fn removed_through(&self) -> u64 {
+        self.read().removed_through
+    }
+
+    pub(super) fn head(&self) -> watch::Receiver<u64> {
+        self.head.subscribe()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.read().events.is_empty()
+    }
+
+    // A panic elsewhere while the lock was held leaves whole values behind: every change is one insert
+    // or one removal.
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Trail {
+    fn extent(&self, replays: Replays, recent: Duration, now: Instant) -> Option<Extent> {
+        let shown = match (replays, self.ended_at) {
+            (Replays::Never, _) => return None,
+            (_, None) => return Some(Extent::Everything),
+            (Replays::Always, Some(_)) => true,
+            (Replays::UntilAcknowledged, Some(_)) => !self.acknowledged,
+            (Replays::WhileRecent, Some(ended_at)) => !self.acknowledged && now < ended_at + recent,
+        };
+        shown.then_some(Extent::FinalOnly)
+    }
+
+    fn first_wanted(&self, state: &State, filter: &Filter, extent: Extent) -> Option<u64> {
+        self.offsets.iter().copied().find(|offset| {
+            state.events.get(offset).is_some_and(|event| {
+                let shown = extent == Extent::Everything || event.kind == EventKind::Final;
+                shown && filter.wants(&event.address, event.kind)
+            })
+        })
+    }
+}

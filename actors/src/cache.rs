@@ -1,0 +1,384 @@
+//! Cache: what is remembered.
+//!
+//! Stands on both sides of Completion. Before it, Cache writes each [`Authorized`] request and the
+//! user's message to the journal and the conversation, synced, and only then emits [`Admitted`] to the
+//! Broadcaster (the client gets its `requestId`) and [`Accepted`] to Completion. After it, every
+//! [`Ended`], from whichever actor, comes here: the first one is written as the request's terminal and
+//! goes on to the Broadcaster as [`Recorded`].
+//!
+//! At start it loads what an earlier process left: finished requests go to the Broadcaster as
+//! [`Restored`], unfinished ones walk the whole pipeline again as [`Recovered`].
+//!
+//! A request here is being accepted, accepted, or being ended; see [`ledger`].
+
+use std::sync::Arc;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, Supervised};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    action::Catalogue,
+    clock::{Clock, Deadline},
+    desk::Desk,
+    limits::{Limits, SWEEP, TICK},
+    permits::Permits,
+    policy::Authorized,
+    ports::{Caller, ConversationStore, Journal, Resource, StoreError, TerminalRecord},
+    protocol::{
+        Address, ChatMessage, Ended, Failure, Hop, Outcome, Request, RequestId, Stop, UserId, deliver,
+        forward,
+    },
+};
+
+mod ledger;
+pub(crate) mod records;
+mod recovery;
+mod store;
+
+use ledger::{Ledger, Verdict};
+use store::Stores;
+
+/// A request that is in the journal. Built only in this file.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Accepted {
+    authorized: Authorized,
+    history: Vec<ChatMessage>,
+}
+
+impl Accepted {
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        self.authorized.request()
+    }
+
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        self.authorized.caller()
+    }
+
+    #[must_use]
+    pub fn resource(&self) -> Option<&Arc<Resource>> {
+        self.authorized.resource()
+    }
+
+    /// The conversation before this request, oldest first; empty for actions that keep none.
+    #[must_use]
+    pub fn history(&self) -> &[ChatMessage] {
+        &self.history
+    }
+}
+
+/// Tells the Broadcaster that a request is accepted. Built only here.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Admitted {
+    pub(crate) address: Address,
+    pub(crate) deadline: Deadline,
+    pub(crate) cancel: CancellationToken,
+    /// The user's own message, for actions that keep a conversation.
+    pub(crate) echo: Option<ChatMessage>,
+    /// No client waits for this one's `requestId`.
+    pub(crate) recovered: bool,
+}
+
+/// The last word on a request.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum Recorded {
+    /// It was refused before it was accepted; nothing is written anywhere.
+    Refused { request_id: RequestId, failure: Failure },
+    /// It has ended and the journal has it.
+    Terminal(Arc<TerminalRecord>),
+}
+
+impl Recorded {
+    pub(crate) fn request_id(&self) -> RequestId {
+        match self {
+            Self::Refused { request_id, .. } => *request_id,
+            Self::Terminal(terminal) => terminal.request_id,
+        }
+    }
+}
+
+/// The finished requests of an earlier process that can still be replayed, oldest first.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Restored {
+    pub(crate) terminals: Vec<Arc<TerminalRecord>>,
+}
+
+/// An unfinished request of an earlier process, accepted already. Built only here.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Recovered {
+    request: Request,
+    owner: UserId,
+}
+
+impl Recovered {
+    pub(crate) fn into_parts(self) -> (Request, UserId) {
+        (self.request, self.owner)
+    }
+}
+
+/// Asks for a user's own conversation, oldest message first.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<ChatMessage>, Failure>")]
+pub struct ReadConversation {
+    pub owner: UserId,
+}
+
+/// What Cache needs from outside.
+pub(crate) struct Shelves {
+    pub(crate) clock: Clock,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) conversation: Arc<dyn ConversationStore>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) permits: Permits,
+    pub(crate) limits: Limits,
+}
+
+/// Whom Cache speaks to.
+pub(crate) struct Neighbours {
+    pub(crate) auth: Recipient<Recovered>,
+    pub(crate) completion: Recipient<Accepted>,
+    pub(crate) admitted: Recipient<Admitted>,
+    pub(crate) recorded: Recipient<Recorded>,
+    pub(crate) restored: Recipient<Restored>,
+}
+
+pub struct Cache {
+    desk: Desk,
+    shelves: Shelves,
+    stores: Stores,
+    neighbours: Neighbours,
+    ledger: Ledger,
+    /// Cancelled once what an earlier process left has been taken over.
+    ready: CancellationToken,
+}
+
+impl Cache {
+    pub(crate) fn new(
+        desk: Desk,
+        shelves: Shelves,
+        neighbours: Neighbours,
+        ready: CancellationToken,
+    ) -> Self {
+        let stores = Stores {
+            clock: shelves.clock.clone(),
+            journal: shelves.journal.clone(),
+            conversation: shelves.conversation.clone(),
+        };
+        Self { desk, shelves, stores, neighbours, ledger: Ledger::default(), ready }
+    }
+
+    fn refuse(&self, request_id: RequestId, failure: Failure) {
+        deliver(&self.neighbours.recorded, Recorded::Refused { request_id, failure });
+    }
+
+    /// Writes an end beside the actor; `Finished` comes back when it stands.
+    fn write_end(&self, ended: Ended, ctx: &mut Context<Self>) {
+        let Some(entry) = self.ledger.entry(ended.request_id) else { return };
+        let keeps_conversation = entry.keeps_conversation;
+        let terminal = records::terminal(entry.address.clone(), ended, self.shelves.clock.now());
+        let (stores, back) = (self.stores.clone(), ctx.address().recipient());
+        self.desk.work(Some(terminal.request_id), async move {
+            let terminal = stores.end(terminal, keeps_conversation).await;
+            deliver(&back, Finished { terminal });
+        });
+    }
+
+    fn on_ended(&mut self, ended: Ended, ctx: &mut Context<Self>) {
+        match self.ledger.ended(ended) {
+            Verdict::Nothing => {}
+            Verdict::Write(ended) => self.write_end(ended, ctx),
+            Verdict::Repeat(request_id) => self.repeat(request_id),
+            Verdict::Refuse(Ended { request_id, outcome, .. }) => match outcome {
+                Outcome::Failed { failure, .. } => self.refuse(request_id, failure),
+                // Only accepted requests are completed or cancelled; whatever this is, it is over.
+                Outcome::Completed { .. } | Outcome::Cancelled { .. } => {
+                    self.refuse(request_id, Failure::internal(Hop::Cache));
+                }
+            },
+        }
+    }
+
+    fn repeat(&self, request_id: RequestId) {
+        let (journal, recorded) =
+            (self.shelves.journal.clone(), self.neighbours.recorded.clone());
+        self.desk.work(None, async move {
+            match journal.terminal(request_id).await {
+                Ok(Some(terminal)) => deliver(&recorded, Recorded::Terminal(Arc::new(terminal))),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%request_id, %error, "terminal could not be read again"),
+            }
+        });
+    }
+
+    fn sweep(&mut self) {
+        self.desk.take("Sweep", None);
+        let retention = self.shelves.limits.terminal_retention;
+        if let Some(before) = Instant::now().checked_sub(retention) {
+            self.ledger.forget_finished_before(before);
+        }
+        let (stores, now) = (self.stores.clone(), self.shelves.clock.now());
+        self.desk.work(None, async move { stores.sweep(now, retention).await });
+        self.desk.clear();
+    }
+
+    fn end_overdue(&mut self, ctx: &mut Context<Self>) {
+        for ended in self.ledger.overdue(Instant::now()) {
+            self.on_ended(ended, ctx);
+        }
+    }
+}
+
+impl Actor for Cache {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(TICK, Self::end_overdue);
+        ctx.run_interval(SWEEP, |cache, _| cache.sweep());
+        if !self.ready.is_cancelled() {
+            let (stores, back) = (self.stores.clone(), ctx.address().recipient());
+            let retention = self.shelves.limits.terminal_retention;
+            self.desk.work(None, async move { deliver(&back, stores.load(retention).await) });
+        }
+    }
+}
+
+impl Supervised for Cache {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        self.desk.end_what_was_in_hand();
+    }
+}
+
+impl Handler<Authorized> for Cache {
+    type Result = ();
+
+    fn handle(&mut self, authorized: Authorized, ctx: &mut Self::Context) {
+        let request = authorized.request();
+        self.desk.take("Authorized", Some(request.id));
+        if request.cancel.is_cancelled() && !request.origin.is_recovered() {
+            // Its client has been told already that it was not accepted.
+            self.refuse(request.id, Failure::internal(Hop::Cache));
+            return self.desk.clear();
+        }
+        let (stores, back) = (self.stores.clone(), ctx.address().recipient());
+        if !request.origin.is_recovered() {
+            self.ledger.accepting(authorized.caller().user.id, request);
+        }
+        self.desk.work(Some(request.id), async move {
+            let journalled = stores.accept(authorized).await;
+            deliver(&back, journalled);
+        });
+        self.desk.clear();
+    }
+}
+
+/// The journal's answer to an authorized request.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Journalled {
+    authorized: Authorized,
+    echo: Option<ChatMessage>,
+    written: Result<Vec<ChatMessage>, StoreError>,
+}
+
+impl Handler<Journalled> for Cache {
+    type Result = ();
+
+    fn handle(&mut self, journalled: Journalled, ctx: &mut Self::Context) {
+        let Journalled { authorized, echo, written } = journalled;
+        let request_id = authorized.request().id;
+        self.desk.take("Journalled", Some(request_id));
+        match written {
+            Ok(history) => self.on_journalled(authorized, echo, history, ctx),
+            Err(error) => {
+                tracing::error!(%request_id, %error, "request could not be journalled");
+                self.ledger.forget(request_id);
+                self.refuse(request_id, records::storage_unavailable());
+            }
+        }
+        self.desk.clear();
+    }
+}
+
+impl Cache {
+    fn on_journalled(
+        &mut self,
+        authorized: Authorized,
+        echo: Option<ChatMessage>,
+        history: Vec<ChatMessage>,
+        ctx: &mut Context<Self>,
+    ) {
+        let request = authorized.request();
+        let ended_first = self.ledger.accepted(request.id);
+        if let Some(entry) = self.ledger.entry(request.id)
+            && !request.origin.is_recovered()
+        {
+            deliver(&self.neighbours.admitted, records::admitted(entry, echo, false));
+        }
+        match ended_first {
+            Some(ended) => self.on_ended(ended, ctx),
+            None => forward(&self.neighbours.completion, Accepted { authorized, history }),
+        }
+    }
+}
+
+impl Handler<Ended> for Cache {
+    type Result = ();
+
+    fn handle(&mut self, ended: Ended, ctx: &mut Self::Context) {
+        self.desk.take("Ended", Some(ended.request_id));
+        self.on_ended(ended, ctx);
+        self.desk.clear();
+    }
+}
+
+/// The terminal that stands.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Finished {
+    terminal: TerminalRecord,
+}
+
+impl Handler<Finished> for Cache {
+    type Result = ();
+
+    fn handle(&mut self, Finished { terminal }: Finished, _: &mut Self::Context) {
+        self.desk.take("Finished", Some(terminal.request_id));
+        if let Some(entry) = self.ledger.finish(terminal.request_id, Instant::now()) {
+            // Whoever still works on it can stop.
+            entry.cancel.cancel();
+        }
+        deliver(&self.neighbours.recorded, Recorded::Terminal(Arc::new(terminal)));
+        self.desk.clear();
+    }
+}
+
+impl Handler<ReadConversation> for Cache {
+    type Result = ResponseFuture<Result<Vec<ChatMessage>, Failure>>;
+
+    fn handle(&mut self, ReadConversation { owner }: ReadConversation, _: &mut Self::Context) -> Self::Result {
+        self.desk.take("ReadConversation", None);
+        let (conversation, now) = (self.shelves.conversation.clone(), self.shelves.clock.now());
+        self.desk.clear();
+        Box::pin(async move {
+            conversation.messages(owner, now).await.map_err(|error| {
+                tracing::error!(user = %owner, %error, "conversation could not be read");
+                records::storage_unavailable()
+            })
+        })
+    }
+}
+
+impl Handler<Stop> for Cache {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, stop: Stop, _: &mut Self::Context) -> Self::Result {
+        Box::pin(self.desk.finish_work(&stop))
+    }
+}

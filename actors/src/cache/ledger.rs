@@ -1,0 +1,155 @@
+//! What Cache knows of each request between acceptance and its end: plain state, decided without I/O.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Deadline,
+    limits::CACHE_GRACE,
+    protocol::{Address, Ended, Failure, Hop, Request, RequestId, UserId},
+};
+
+/// An accepted request, or one that is being accepted.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) address: Address,
+    /// Whether question and answer are kept in the owner's conversation.
+    pub(super) keeps_conversation: bool,
+    pub(super) cancel: CancellationToken,
+    pub(super) deadline: Deadline,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The journal is being written. What ends the request meanwhile waits for that.
+    Accepting { ended: Option<Ended> },
+    /// The journal has it; it is on its way through Completion.
+    Accepted,
+    /// The journal is writing its end.
+    Ending,
+}
+
+/// What is to be done about an `Ended`.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It was never accepted: its waiter gets the refusal, nothing is written.
+    Refuse(Ended),
+    /// Write this terminal.
+    Write(Ended),
+    /// It has ended already: say so again to a Broadcaster that may have lost the word.
+    Repeat(RequestId),
+    /// Another end is being written, or this one waits until acceptance is.
+    Nothing,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    entries: HashMap<RequestId, Entry>,
+    finished: HashSet<RequestId>,
+    finished_at: VecDeque<(Instant, RequestId)>,
+}
+
+impl Ledger {
+    /// A request passed its checks and is about to be journalled.
+    pub(super) fn accepting(&mut self, owner: UserId, request: &Request) {
+        let entry = Entry {
+            address: Address::of(owner, request),
+            keeps_conversation: request.action.cache_response,
+            cancel: request.cancel.clone(),
+            deadline: request.deadline,
+            state: State::Accepting { ended: None },
+        };
+        self.entries.insert(request.id, entry);
+    }
+
+    /// A request was found unfinished in the journal.
+    pub(super) fn recovered(&mut self, address: Address, keeps_conversation: bool, deadline: Deadline) -> &Entry {
+        let request_id = address.request_id;
+        let entry = Entry {
+            address,
+            keeps_conversation,
+            cancel: CancellationToken::new(),
+            deadline,
+            state: State::Accepted,
+        };
+        self.entries.entry(request_id).insert_entry(entry).into_mut()
+    }
+
+    /// The request is accepted and nothing has ended it yet.
+    pub(super) fn is_open(&self, request_id: RequestId) -> bool {
+        self.entries.get(&request_id).is_some_and(|entry| matches!(entry.state, State::Accepted))
+    }
+
+    /// The journal has the request. Returns an end that came first, if one did.
+    pub(super) fn accepted(&mut self, request_id: RequestId) -> Option<Ended> {
+        let entry = self.entries.get_mut(&request_id)?;
+        match std::mem::replace(&mut entry.state, State::Accepted) {
+            State::Accepting { ended } => ended,
+            other @ (State::Accepted | State::Ending) => {
+                entry.state = other;
+                None
+            }
+        }
+    }
+
+    /// The journal did not take the request, which therefore was never accepted.
+    pub(super) fn forget(&mut self, request_id: RequestId) {
+        self.entries.remove(&request_id);
+    }
+
+    pub(super) fn ended(&mut self, ended: Ended) -> Verdict {
+        let request_id = ended.request_id;
+        let Some(entry) = self.entries.get_mut(&request_id) else {
+            let known = self.finished.contains(&request_id);
+            return if known { Verdict::Repeat(request_id) } else { Verdict::Refuse(ended) };
+        };
+        match &mut entry.state {
+            State::Accepting { ended: first } => {
+                first.get_or_insert(ended);
+                Verdict::Nothing
+            }
+            State::Accepted => {
+                entry.state = State::Ending;
+                Verdict::Write(ended)
+            }
+            State::Ending => Verdict::Nothing,
+        }
+    }
+
+    pub(super) fn entry(&self, request_id: RequestId) -> Option<&Entry> {
+        self.entries.get(&request_id)
+    }
+
+    /// The terminal of the request is written.
+    pub(super) fn finish(&mut self, request_id: RequestId, now: Instant) -> Option<Entry> {
+        self.finished.insert(request_id);
+        self.finished_at.push_back((now, request_id));
+        self.entries.remove(&request_id)
+    }
+
+    /// The ends of accepted requests that are past their deadline and that nobody has ended.
+    pub(super) fn overdue(&self, now: Instant) -> Vec<Ended> {
+        let overdue = |entry: &Entry| {
+            matches!(entry.state, State::Accepted) && now >= entry.deadline.timer + CACHE_GRACE
+        };
+        self.entries
+            .iter()
+            .filter(|(_, entry)| overdue(entry))
+            .map(|(id, _)| Ended::failed(*id, Failure::deadline_exceeded(Hop::Cache)))
+            .collect()
+    }
+
+    /// Forgets the finished requests the journal forgets too.
+    pub(super) fn forget_finished_before(&mut self, before: Instant) {
+        while let Some((at, request_id)) = self.finished_at.front().copied() {
+            if at >= before {
+                return;
+            }
+            self.finished_at.pop_front();
+            self.finished.remove(&request_id);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The shapes Cache writes and sends, built from what it knows of a request.
+
+use std::time::SystemTime;
+
+use super::{Admitted, ledger::Entry};
+use crate::{
+    limits::SUGGESTED_RETRY,
+    policy::Authorized,
+    ports::{AcceptedRecord, TerminalRecord},
+    protocol::{
+        Address, ChatMessage, Code, Ended, Failure, Hop, MessageId, Outcome, Request, RequestId, Role,
+    },
+};
+
+/// What the journal keeps of an authorized request.
+pub(super) fn accepted(authorized: &Authorized, now: SystemTime) -> AcceptedRecord {
+    let request = authorized.request();
+    AcceptedRecord {
+        request_id: request.id,
+        owner: authorized.caller().user.id,
+        action: request.action.name.clone(),
+        input: request.input.clone(),
+        resource_id: request.resource_id.clone(),
+        resource: authorized.resource().cloned(),
+        client_subscription_id: request.client_subscription_id.clone(),
+        platform_origin: request.platform_origin.clone(),
+        accepted_at: now,
+        deadline: request.deadline.at,
+        interruptions: 0,
+    }
+}
+
+/// The user's side of the conversation, for actions that keep one.
+pub(super) fn users_message(request: &Request, now: SystemTime) -> Option<ChatMessage> {
+    let content = request.input.get("content").and_then(serde_json::Value::as_str);
+    request.action.cache_response.then(|| ChatMessage {
+        id: MessageId::new(),
+        request_id: request.id,
+        role: Role::User,
+        content: content.unwrap_or_default().to_owned(),
+        timestamp: now,
+        chunk_id: None,
+        errors: Vec::new(),
+    })
+}
+
+pub(super) fn admitted(entry: &Entry, echo: Option<ChatMessage>, recovered: bool) -> Admitted {
+    Admitted {
+        address: entry.address.clone(),
+        deadline: entry.deadline,
+        cancel: entry.cancel.clone(),
+        echo,
+        recovered,
+    }
+}
+
+pub(super) fn terminal(address: Address, ended: Ended, now: SystemTime) -> TerminalRecord {
+    TerminalRecord {
+        request_id: address.request_id,
+        owner: address.owner,
+        action: address.action,
+        resource_id: address.resource_id,
+        client_subscription_id: address.client_subscription_id,
+        outcome: ended.outcome,
+        model: ended.model,
+        message_id: MessageId::new(),
+        ended_at: now,
+    }
+}
+
+/// The final message of a request: its answer, or what was shown of it and why it ended.
+pub(crate) fn final_message(terminal: &TerminalRecord) -> ChatMessage {
+    let (content, errors) = match &terminal.outcome {
+        Outcome::Completed { content } => (content.clone(), Vec::new()),
+        Outcome::Failed { failure, partial } => (partial.clone(), vec![failure.final_text()]),
+        Outcome::Cancelled { partial } => (partial.clone(), vec![CANCELLED.to_owned()]),
+    };
+    ChatMessage {
+        id: terminal.message_id,
+        request_id: terminal.request_id,
+        role: Role::Assistant,
+        content,
+        timestamp: terminal.ended_at,
+        chunk_id: None,
+        errors,
+    }
+}
+
+/// The text of a final message whose request was cancelled.
+pub(crate) const CANCELLED: &str = "The request was cancelled.";
+
+pub(super) fn storage_unavailable() -> Failure {
+    Failure::new(
+        Code::StorageUnavailable,
+        Hop::Cache,
+        "Your request cannot be stored right now, so it was not accepted. Please try again.",
+    )
+    .retry_after(SUGGESTED_RETRY)
+}
+
+/// The history a prompt may see: what was said before `request_id` was asked.
+pub(super) fn history_before(request_id: RequestId, messages: Vec<ChatMessage>) -> Vec<ChatMessage> {
+    messages.into_iter().filter(|message| message.request_id != request_id).collect()
+}

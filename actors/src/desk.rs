@@ -1,0 +1,97 @@
+//! The discipline every actor of the pipeline keeps: say which request is in hand before touching it,
+//! so that a panic ends that request and no other; do slow work in a task, so that the actor never
+//! waits; end the tasks when told to stop.
+
+use std::{future::Future, sync::Arc};
+
+use actix::Recipient;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    protocol::{Ended, Failure, Hop, RequestId, Stop, deliver},
+    supervisor::{panics, vitals::Vitals},
+};
+
+#[derive(Debug)]
+pub(crate) struct Desk {
+    hop: Hop,
+    vitals: Arc<Vitals>,
+    /// Cache, which writes every end.
+    ends: Recipient<Ended>,
+    in_hand: Option<RequestId>,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+}
+
+impl Desk {
+    pub(crate) fn new(hop: Hop, vitals: Arc<Vitals>, ends: Recipient<Ended>) -> Self {
+        Self {
+            hop,
+            vitals,
+            ends,
+            in_hand: None,
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        }
+    }
+
+    /// First line of every handler.
+    pub(crate) fn take(&mut self, message: &'static str, request: Option<RequestId>) {
+        self.in_hand = request;
+        self.vitals.took(message);
+    }
+
+    /// Last line of every handler.
+    pub(crate) fn clear(&mut self) {
+        self.in_hand = None;
+    }
+
+    /// To be called by `restarting`: the request in hand when the panic came ends here. Returns it.
+    pub(crate) fn end_what_was_in_hand(&mut self) -> Option<RequestId> {
+        let request_id = self.in_hand.take()?;
+        self.end(request_id, Failure::internal(self.hop));
+        Some(request_id)
+    }
+
+    pub(crate) fn end(&self, request_id: RequestId, failure: Failure) {
+        tracing::info!(%request_id, hop = self.hop.as_str(), code = %failure.code, "request ended");
+        deliver(&self.ends, Ended::failed(request_id, failure));
+    }
+
+    /// Runs slow work beside the actor. A panic in it ends `request`; a stop of the actor ends it.
+    pub(crate) fn work<F>(&self, request: Option<RequestId>, work: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (hop, vitals, ends) = (self.hop, self.vitals.clone(), self.ends.clone());
+        let (busy, closing) = (self.vitals.busy(), self.closing.clone());
+        self.tasks.spawn(async move {
+            let _busy = busy;
+            let Err(place) = panics::catch(closing.run_until_cancelled(work)).await else { return };
+            vitals.panicked(&place);
+            if let Some(request_id) = request {
+                deliver(&ends, Ended::failed(request_id, Failure::internal(hop)));
+            }
+        });
+    }
+
+    /// Drops all work under way; what it was for is left as it is.
+    pub(crate) fn drop_work(&self) -> impl Future<Output = ()> + use<> {
+        self.closing.cancel();
+        self.tasks.close();
+        let tasks = self.tasks.clone();
+        async move { tasks.wait().await }
+    }
+
+    /// Lets the work under way end by itself for as long as `stop` grants.
+    pub(crate) fn finish_work(&self, stop: &Stop) -> impl Future<Output = ()> + use<> {
+        self.tasks.close();
+        let (tasks, closing, grace) = (self.tasks.clone(), self.closing.clone(), stop.grace);
+        async move {
+            if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
+                closing.cancel();
+                tasks.wait().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The edge's way into the pipeline: every entrance, whatever the protocol, goes through here and so
+//! through the actors.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use actix::{Addr, MailboxError, Recipient};
+use serde_json::{Map, Value};
+use tokio::{sync::oneshot, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    action::Action,
+    auth::Identify,
+    broadcaster::{Acknowledge, Await, Broadcaster, Cancel, Filter, Opened, Subscribe, Subscription},
+    cache::ReadConversation,
+    clock::{Clock, Deadline},
+    feature_flag::WhichEnabled,
+    permits::Permit,
+    policy::WhichAllowed,
+    ports::{Caller, Credentials, Identity},
+    protocol::{
+        ChatMessage, Failure, GlobalId, Hop, Origin, Request, RequestId, Submitted, UserId, deliver,
+        forward,
+    },
+    supervisor::{Inspect, Supervisor, TreeState},
+};
+
+/// How long the supervisor may take to say how the tree is.
+const INSPECTION: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+pub struct Entrance {
+    pub(crate) submitted: Recipient<Submitted>,
+    pub(crate) identify: Recipient<Identify>,
+    pub(crate) which_enabled: Recipient<WhichEnabled>,
+    pub(crate) which_allowed: Recipient<WhichAllowed>,
+    pub(crate) read_conversation: Recipient<ReadConversation>,
+    pub(crate) broadcaster: Addr<Broadcaster>,
+    pub(crate) supervisor: Addr<Supervisor>,
+    pub(crate) has_room: Arc<AtomicBool>,
+    pub(crate) clock: Clock,
+    pub(crate) deadline: Duration,
+}
+
+/// What a client wants done.
+#[derive(Debug)]
+pub struct Ask {
+    pub credentials: Credentials,
+    pub action: Arc<Action>,
+    /// The action's input fields by their names in the catalogue.
+    pub input: Map<String, Value>,
+    pub resource_id: Option<GlobalId>,
+    pub client_subscription_id: Option<String>,
+    pub platform_origin: Option<String>,
+    pub permit: Permit,
+}
+
+/// A request that was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub request_id: RequestId,
+    pub failure: Failure,
+}
+
+/// Keeps a request's messages back until its client has the `requestId`. Drop it when the response has
+/// been written; a client that vanishes drops it too.
+#[derive(Debug)]
+#[must_use = "dropping the gate lets the request's messages out"]
+pub struct Gate {
+    request_id: RequestId,
+    opened: Recipient<Opened>,
+}
+
+impl Gate {
+    #[must_use]
+    pub fn request_id(&self) -> RequestId {
+        self.request_id
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        let (opened, request_id) = (self.opened.clone(), self.request_id);
+        let open = move || deliver(&opened, Opened { request_id });
+        // An HTTP server drops a response's body just before it flushes the last of it: a task runs
+        // only after that.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move { open() })),
+            Err(_) => open(),
+        }
+    }
+}
+
+impl Entrance {
+    /// Who holds these credentials.
+    ///
+    /// # Errors
+    /// `unauthenticated` when nobody does.
+    pub async fn identify(&self, credentials: Credentials) -> Result<Identity, Failure> {
+        self.identify.send(Identify { credentials }).await.map_err(lost(Hop::Auth))?
+    }
+
+    /// Sends a request down the pipeline. Returns when it is accepted, and then it is durable.
+    ///
+    /// # Errors
+    /// The refusal of whichever actor refused it.
+    pub async fn ask(&self, ask: Ask) -> Result<Gate, Refusal> {
+        let request_id = RequestId::new();
+        let deadline = Deadline::after(&self.clock, self.deadline);
+        let (reply, accepted) = oneshot::channel();
+        deliver(&self.broadcaster.clone().recipient(), Await { request_id, deadline, reply });
+        let gate = Gate { request_id, opened: self.broadcaster.clone().recipient() };
+        let cancel = CancellationToken::new();
+        let request = Request {
+            id: request_id,
+            action: ask.action,
+            input: ask.input,
+            resource_id: ask.resource_id,
+            client_subscription_id: ask.client_subscription_id,
+            platform_origin: ask.platform_origin,
+            deadline,
+            cancel: cancel.clone(),
+            permit: ask.permit,
+            origin: Origin::Asked,
+        };
+        forward(&self.submitted, Submitted { request, credentials: ask.credentials });
+        match accepted.await {
+            Ok(Ok(())) => Ok(gate),
+            Ok(Err(failure)) => Err(Refusal { request_id, failure }),
+            Err(_) => {
+                // The Broadcaster lost the waiter: what is refused here must not run later.
+                cancel.cancel();
+                Err(Refusal { request_id, failure: Failure::internal(Hop::Broadcaster) })
+            }
+        }
+    }
+
+    /// Subscribes to what `filter` selects.
+    ///
+    /// # Errors
+    /// `internal` when the Broadcaster lost the message.
+    pub async fn subscribe(&self, filter: Filter) -> Result<Subscription, Failure> {
+        self.broadcaster.send(Subscribe { filter }).await.map_err(lost(Hop::Broadcaster))
+    }
+
+    /// `owner` has received the finals of these requests.
+    pub fn acknowledge(&self, owner: UserId, finals: Vec<RequestId>) {
+        deliver(&self.broadcaster.clone().recipient(), Acknowledge { owner, finals });
+    }
+
+    /// Stops the work on a request. One that has ended already is left as it is.
+    ///
+    /// # Errors
+    /// `not_found` unless `owner` asked it.
+    pub async fn cancel(&self, owner: UserId, request_id: RequestId) -> Result<(), Failure> {
+        self.broadcaster.send(Cancel { owner, request_id }).await.map_err(lost(Hop::Broadcaster))?
+    }
+
+    /// The owner's conversation, oldest message first.
+    ///
+    /// # Errors
+    /// `storage_unavailable` when it cannot be read.
+    pub async fn messages(&self, owner: UserId) -> Result<Vec<ChatMessage>, Failure> {
+        self.read_conversation.send(ReadConversation { owner }).await.map_err(lost(Hop::Cache))?
+    }
+
+    /// Those of `actions` that pass all six checks for this caller where no resource is named.
+    ///
+    /// # Errors
+    /// When the directory does not answer.
+    pub async fn available_actions(
+        &self,
+        caller: Caller,
+        actions: Vec<Arc<Action>>,
+    ) -> Result<Vec<Arc<Action>>, Failure> {
+        let asked = WhichEnabled { caller: caller.clone(), actions };
+        let enabled = self.which_enabled.send(asked).await.map_err(lost(Hop::FeatureFlag))?;
+        let asked = WhichAllowed { caller, flags: enabled.flags, actions: enabled.actions };
+        self.which_allowed.send(asked).await.map_err(lost(Hop::Policy))?
+    }
+
+    /// How the actors are; `None` when their thread does not answer in time.
+    pub async fn tree(&self) -> Option<TreeState> {
+        timeout(INSPECTION, self.supervisor.send(Inspect)).await.ok()?.ok()
+    }
+
+    /// Whether there is memory for the events of one more request.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.has_room.load(Relaxed)
+    }
+}
+
+/// A message was lost to a panic of the actor it was for.
+fn lost(hop: Hop) -> impl Fn(MailboxError) -> Failure {
+    move |_| Failure::internal(hop)
+}

@@ -1,0 +1,213 @@
+//! Policy: may this user do it on this resource.
+//!
+//! Owns checks 4 to 6 ([`checks`]). Accepts [`Enabled`], asks the directory in a task, decides when the
+//! answer is back, and emits [`Authorized`] to Cache or ends the request `not_found`, `forbidden` or
+//! `feature_disabled`. A request recovered after a restart is decided anew; its prompt keeps the
+//! resource as it was when it was accepted.
+
+use std::sync::Arc;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, Supervised};
+
+use crate::{
+    action::{Action, ResourceRule},
+    desk::Desk,
+    directory_answer::ask_until,
+    feature_flag::Enabled,
+    limits::SUGGESTED_RETRY,
+    ports::{Caller, Directory, DirectoryError, Flags, LicenceSource, Resource},
+    protocol::{Code, Failure, GlobalId, Hop, Origin, Request, Stop, deliver, forward},
+};
+
+pub mod checks;
+mod excerpt;
+
+use checks::Ground;
+
+/// A request that passed all six checks. Built only in this file.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Authorized {
+    enabled: Enabled,
+    resource: Option<Arc<Resource>>,
+}
+
+impl Authorized {
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        self.enabled.request()
+    }
+
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        self.enabled.caller()
+    }
+
+    #[must_use]
+    pub fn flags(&self) -> &Arc<dyn Flags> {
+        self.enabled.flags()
+    }
+
+    /// The resource the prompt is about, as the caller may read it.
+    #[must_use]
+    pub fn resource(&self) -> Option<&Arc<Resource>> {
+        self.resource.as_ref()
+    }
+}
+
+/// Asks which of `actions` pass checks 4 to 6 for this caller without a resource.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Arc<Action>>, Failure>")]
+pub struct WhichAllowed {
+    pub caller: Caller,
+    pub flags: Arc<dyn Flags>,
+    pub actions: Vec<Arc<Action>>,
+}
+
+pub struct Policy {
+    desk: Desk,
+    directory: Arc<dyn Directory>,
+    licences: Arc<dyn LicenceSource>,
+    cache: Recipient<Authorized>,
+    max_resource_characters: usize,
+}
+
+impl Policy {
+    pub(crate) fn new(
+        desk: Desk,
+        directory: Arc<dyn Directory>,
+        licences: Arc<dyn LicenceSource>,
+        cache: Recipient<Authorized>,
+        max_resource_characters: usize,
+    ) -> Self {
+        Self { desk, directory, licences, cache, max_resource_characters }
+    }
+}
+
+impl Actor for Policy {
+    type Context = Context<Self>;
+}
+
+impl Supervised for Policy {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        self.desk.end_what_was_in_hand();
+    }
+}
+
+impl Handler<Enabled> for Policy {
+    type Result = ();
+
+    fn handle(&mut self, enabled: Enabled, ctx: &mut Self::Context) {
+        let request_id = enabled.request().id;
+        self.desk.take("Enabled", Some(request_id));
+        let (directory, back) = (self.directory.clone(), ctx.address().recipient());
+        self.desk.work(Some(request_id), async move {
+            let answer = look_up(&*directory, &enabled).await;
+            deliver(&back, LookedUp { enabled, answer });
+        });
+        self.desk.clear();
+    }
+}
+
+/// The directory's answer about what a request is to be decided on.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct LookedUp {
+    enabled: Enabled,
+    answer: Result<Ground, DirectoryError>,
+}
+
+impl Handler<LookedUp> for Policy {
+    type Result = ();
+
+    fn handle(&mut self, LookedUp { enabled, answer }: LookedUp, _: &mut Self::Context) {
+        let request = enabled.request();
+        self.desk.take("LookedUp", Some(request.id));
+        let decision = answer.map_err(|error| no_answer(&error)).and_then(|ground| {
+            let user = &enabled.caller().user;
+            checks::decide(&request.action, user, &**enabled.flags(), &*self.licences, ground)
+        });
+        match decision {
+            Ok(resource) => {
+                let resource = resource_for_prompt(&request.origin, resource)
+                    .map(|resource| excerpt::excerpt(resource, self.max_resource_characters));
+                forward(&self.cache, Authorized { enabled, resource });
+            }
+            Err(refusal) => self.desk.end(request.id, refusal),
+        }
+        self.desk.clear();
+    }
+}
+
+impl Handler<WhichAllowed> for Policy {
+    type Result = ResponseFuture<Result<Vec<Arc<Action>>, Failure>>;
+
+    fn handle(&mut self, asked: WhichAllowed, _: &mut Self::Context) -> Self::Result {
+        self.desk.take("WhichAllowed", None);
+        let (directory, licences) = (self.directory.clone(), self.licences.clone());
+        self.desk.clear();
+        Box::pin(async move {
+            let WhichAllowed { caller, flags, mut actions } = asked;
+            let groups =
+                directory.root_namespaces(&caller).await.map_err(|error| no_answer(&error))?;
+            actions.retain(|action| {
+                // Whether a resource will be named is not known yet: ask as if none were needed.
+                let anywhere = Action { resource: ResourceRule::Optional, ..Action::clone(action) };
+                let ground = Ground::Groups(groups.clone());
+                checks::decide(&anywhere, &caller.user, &*flags, &*licences, ground).is_ok()
+            });
+            Ok(actions)
+        })
+    }
+}
+
+impl Handler<Stop> for Policy {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Stop, _: &mut Self::Context) -> Self::Result {
+        Box::pin(self.desk.drop_work())
+    }
+}
+
+/// Asks the directory what the request is to be decided on. An accepted request is not lost because
+/// the directory is down for a moment; one that is not accepted yet hears of it at once.
+async fn look_up(directory: &dyn Directory, enabled: &Enabled) -> Result<Ground, DirectoryError> {
+    let (request, caller) = (enabled.request(), enabled.caller());
+    let resource_id = request.resource_id.as_ref();
+    if request.origin.is_recovered() {
+        ask_until(request.deadline, || ask(directory, caller, resource_id)).await
+    } else {
+        ask(directory, caller, resource_id).await
+    }
+}
+
+async fn ask(
+    directory: &dyn Directory,
+    caller: &Caller,
+    resource_id: Option<&GlobalId>,
+) -> Result<Ground, DirectoryError> {
+    match resource_id {
+        Some(id) => directory.resource(caller, id).await.map(Ground::Resource),
+        None => directory.root_namespaces(caller).await.map(Ground::Groups),
+    }
+}
+
+/// A recovered request answers about the resource as it was when it was asked.
+fn resource_for_prompt(origin: &Origin, now: Option<Arc<Resource>>) -> Option<Arc<Resource>> {
+    match origin {
+        Origin::Recovered { resource: Some(then) } => Some(then.clone()),
+        Origin::Recovered { resource: None } | Origin::Asked => now,
+    }
+}
+
+fn no_answer(error: &DirectoryError) -> Failure {
+    match error {
+        DirectoryError::NeedsCredentials => Failure::interrupted(Hop::Policy),
+        DirectoryError::Unavailable => Failure::new(
+            Code::Overloaded,
+            Hop::Policy,
+            "Your permissions cannot be checked right now. Please try again.",
+        )
+        .retry_after(SUGGESTED_RETRY),
+    }
+}

@@ -1,0 +1,66 @@
+//! Notices an actor that is frozen rather than dead: the pipeline's thread beats, a thread of its own
+//! listens. A frozen actor cannot be restarted from within its thread; it can be reported.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How often the pipeline's thread beats and the listener listens.
+pub(super) const BEAT: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Heart {
+    started: Instant,
+    /// Milliseconds after `started`.
+    last_beat: AtomicU64,
+    stuck_after: Duration,
+}
+
+impl Heart {
+    /// Starts the listening thread, which ends when the heart is dropped.
+    #[allow(clippy::disallowed_methods, reason = "a paused clock must not hide a stuck thread")]
+    pub(super) fn start(stuck_after: Duration) -> std::io::Result<Arc<Self>> {
+        let heart = Arc::new(Self { started: Instant::now(), last_beat: AtomicU64::new(0), stuck_after });
+        let listener = Arc::downgrade(&heart);
+        thread::Builder::new().name("duologue-heartbeat".to_owned()).spawn(move || listen(&listener))?;
+        Ok(heart)
+    }
+
+    pub(super) fn beat(&self) {
+        self.last_beat.store(self.age_millis(), Relaxed);
+    }
+
+    /// How long the pipeline's thread has been silent, when that is too long.
+    pub(super) fn stuck_for(&self) -> Option<Duration> {
+        let silent = Duration::from_millis(self.age_millis().saturating_sub(self.last_beat.load(Relaxed)));
+        (silent >= self.stuck_after).then_some(silent)
+    }
+
+    fn age_millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn listen(heart: &Weak<Heart>) {
+    let mut reported = false;
+    while let Some(heart) = heart.upgrade() {
+        match heart.stuck_for() {
+            Some(silent) if !reported => {
+                tracing::error!(silent_ms = silent.as_millis(), "the pipeline's thread is stuck");
+                reported = true;
+            }
+            None if reported => {
+                tracing::info!("the pipeline's thread is alive again");
+                reported = false;
+            }
+            Some(_) | None => {}
+        }
+        drop(heart);
+        thread::sleep(BEAT);
+    }
+}

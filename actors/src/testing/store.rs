@@ -1,0 +1,145 @@
+//! The journal and the conversation in memory, with the same rules as a durable store and switches for
+//! its faults.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::SystemTime,
+};
+
+use async_trait::async_trait;
+
+use crate::{
+    ports::{AcceptedRecord, ConversationLimits, ConversationStore, Journal, StoreError, TerminalRecord},
+    protocol::{ChatMessage, RequestId, UserId},
+};
+
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    /// Refuses every write while it is set.
+    pub is_full: AtomicBool,
+    /// Takes no write and gives no answer while it is set.
+    pub is_silent: AtomicBool,
+    limits: ConversationLimits,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    accepted: Vec<AcceptedRecord>,
+    terminals: HashMap<RequestId, TerminalRecord>,
+    conversations: HashMap<UserId, Vec<ChatMessage>>,
+}
+
+impl MemoryStore {
+    /// The requests that were accepted, oldest first.
+    #[must_use]
+    pub fn accepted(&self) -> Vec<AcceptedRecord> {
+        self.state().accepted.clone()
+    }
+
+    /// How a request ended, if it has.
+    #[must_use]
+    pub fn ended(&self, request_id: RequestId) -> Option<TerminalRecord> {
+        self.state().terminals.get(&request_id).cloned()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn takes_writes(&self) -> Result<(), StoreError> {
+        if self.is_silent.load(SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        if self.is_full.load(SeqCst) {
+            return Err(StoreError::Unavailable("full".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Journal for MemoryStore {
+    async fn accept(&self, record: AcceptedRecord) -> Result<(), StoreError> {
+        self.takes_writes().await?;
+        self.state().accepted.push(record);
+        Ok(())
+    }
+
+    async fn end(&self, terminal: TerminalRecord) -> Result<TerminalRecord, StoreError> {
+        self.takes_writes().await?;
+        Ok(self.state().terminals.entry(terminal.request_id).or_insert(terminal).clone())
+    }
+
+    async fn terminal(&self, request_id: RequestId) -> Result<Option<TerminalRecord>, StoreError> {
+        Ok(self.ended(request_id))
+    }
+
+    async fn take_unfinished(&self) -> Result<Vec<AcceptedRecord>, StoreError> {
+        self.takes_writes().await?;
+        let state = &mut *self.state();
+        let terminals = &state.terminals;
+        let unfinished = state
+            .accepted
+            .iter_mut()
+            .filter(|record| !terminals.contains_key(&record.request_id));
+        Ok(unfinished
+            .map(|record| {
+                record.interruptions += 1;
+                record.clone()
+            })
+            .collect())
+    }
+
+    async fn terminals_since(&self, since: SystemTime) -> Result<Vec<TerminalRecord>, StoreError> {
+        let mut terminals: Vec<TerminalRecord> =
+            self.state().terminals.values().filter(|terminal| terminal.ended_at >= since).cloned().collect();
+        terminals.sort_by_key(|terminal| terminal.ended_at);
+        Ok(terminals)
+    }
+
+    async fn forget_ended_before(&self, before: SystemTime) -> Result<u64, StoreError> {
+        let state = &mut *self.state();
+        let old: Vec<RequestId> = state.terminals.values().filter(|t| t.ended_at < before).map(|t| t.request_id).collect();
+        state.accepted.retain(|record| !old.contains(&record.request_id));
+        for request_id in &old {
+            state.terminals.remove(request_id);
+        }
+        Ok(old.len() as u64)
+    }
+}
+
+#[async_trait]
+impl ConversationStore for MemoryStore {
+    async fn append(&self, owner: UserId, mut message: ChatMessage) -> Result<(), StoreError> {
+        self.takes_writes().await?;
+        let conversations = &mut self.state().conversations;
+        let conversation = conversations.entry(owner).or_default();
+        if conversation.iter().any(|known| known.id == message.id) {
+            return Ok(());
+        }
+        message.content = message.content.chars().take(self.limits.content_characters).collect();
+        conversation.push(message);
+        let surplus = conversation.len().saturating_sub(self.limits.messages);
+        conversation.drain(..surplus);
+        Ok(())
+    }
+
+    async fn messages(&self, owner: UserId, now: SystemTime) -> Result<Vec<ChatMessage>, StoreError> {
+        let conversation = self.state().conversations.get(&owner).cloned().unwrap_or_default();
+        let is_fresh = |last: &ChatMessage| last.timestamp + self.limits.expiry > now;
+        Ok(if conversation.last().is_some_and(is_fresh) { conversation } else { Vec::new() })
+    }
+
+    async fn forget_expired(&self, now: SystemTime) -> Result<u64, StoreError> {
+        let conversations = &mut self.state().conversations;
+        let before = conversations.len();
+        conversations
+            .retain(|_, messages| messages.last().is_some_and(|last| last.timestamp + self.limits.expiry > now));
+        Ok((before - conversations.len()) as u64)
+    }
+}

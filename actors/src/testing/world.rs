@@ -1,0 +1,200 @@
+//! Who there is, what is switched on and who may what: small worlds with switches.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+};
+
+use async_trait::async_trait;
+use secrecy::ExposeSecret;
+
+use super::a_user;
+use crate::{
+    ports::{
+        Caller, Comment, Credentials, Directory, DirectoryError, FlagSource, Flags, Identity,
+        LicenceSource, Resource, ResourceFacts, RootNamespace, TokenVerifier, User, VerifyError,
+    },
+    protocol::{GlobalId, UserId},
+};
+
+fn users() -> Vec<User> {
+    let root = User { admin: true, ..a_user(1, "root") };
+    vec![root, a_user(2, "alice"), a_user(3, "mallory")]
+}
+
+/// A user's token is their username.
+#[derive(Debug, Default)]
+pub struct FakeVerifier {
+    pub is_down: AtomicBool,
+}
+
+#[async_trait]
+impl TokenVerifier for FakeVerifier {
+    async fn verify(&self, credentials: &Credentials) -> Result<Identity, VerifyError> {
+        if self.is_down.load(SeqCst) {
+            return Err(VerifyError::Unavailable);
+        }
+        let token = credentials.token.as_ref().ok_or(VerifyError::Invalid)?.expose_secret();
+        // Any number of further users, for tests that need a crowd: `user-17`.
+        let numbered = token.strip_prefix("user-").and_then(|number| number.parse().ok());
+        let user = users()
+            .into_iter()
+            .find(|user| user.username == token)
+            .or_else(|| numbered.map(|id| a_user(id, token)))
+            .ok_or(VerifyError::Invalid)?;
+        Ok(Identity { user, expires_at: None })
+    }
+}
+
+/// Flags that are what their default says until they are set.
+#[derive(Debug, Default)]
+pub struct FakeFlags {
+    set: Mutex<FlagSet>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct FlagSet {
+    states: HashMap<String, bool>,
+    actors: HashMap<String, HashSet<GlobalId>>,
+}
+
+impl FakeFlags {
+    pub fn set(&self, flag: &str, on: bool) {
+        let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
+        set.states.insert(flag.to_owned(), on);
+    }
+
+    /// Switches a flag on for one actor and off for everybody else.
+    pub fn set_for(&self, flag: &str, actor: GlobalId) {
+        self.set(flag, false);
+        let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
+        set.actors.entry(flag.to_owned()).or_default().insert(actor);
+    }
+}
+
+impl FlagSource for FakeFlags {
+    fn snapshot(&self) -> Arc<dyn Flags> {
+        Arc::new(self.set.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+impl Flags for FlagSet {
+    fn enabled(&self, flag: &str, default: bool, actors: &[GlobalId]) -> bool {
+        let for_an_actor =
+            self.actors.get(flag).is_some_and(|set| actors.iter().any(|actor| set.contains(actor)));
+        for_an_actor || self.states.get(flag).copied().unwrap_or(default)
+    }
+
+    fn depends_on_container(&self, flag: &str) -> bool {
+        self.actors.get(flag).is_some_and(|set| set.iter().any(|actor| actor.model() != "User"))
+    }
+}
+
+/// One group, `demo`, with one project and issue 52; Alice is its only member.
+#[derive(Debug)]
+pub struct FakeDirectory {
+    pub is_down: AtomicBool,
+    pub needs_credentials: AtomicBool,
+    pub experiments: AtomicBool,
+    pub gone: Mutex<HashSet<UserId>>,
+    pub members: Mutex<HashSet<UserId>>,
+}
+
+impl Default for FakeDirectory {
+    fn default() -> Self {
+        Self {
+            is_down: AtomicBool::default(),
+            needs_credentials: AtomicBool::default(),
+            experiments: AtomicBool::new(true),
+            gone: Mutex::default(),
+            members: Mutex::new(HashSet::from([UserId(2)])),
+        }
+    }
+}
+
+/// Issue 52 of the demo group.
+#[must_use]
+pub fn an_issue() -> Resource {
+    Resource {
+        id: GlobalId::of("Issue", 52),
+        title: "Export times out".to_owned(),
+        description: "Large exports time out after a minute.".to_owned(),
+        comments: vec![Comment { author: "bob".to_owned(), text: "Let us stream it.".to_owned() }],
+    }
+}
+
+impl FakeDirectory {
+    fn root(&self) -> RootNamespace {
+        RootNamespace {
+            id: GlobalId::of("Group", 10),
+            path: "demo".to_owned(),
+            plan: Some("ultimate".to_owned()),
+            experiment_features_enabled: self.experiments.load(SeqCst),
+        }
+    }
+
+    fn is_member(&self, user: &User) -> bool {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).contains(&user.id) || user.id.0 > 100
+    }
+
+    fn reachable(&self, caller: &Caller) -> Result<(), DirectoryError> {
+        if self.is_down.load(SeqCst) {
+            Err(DirectoryError::Unavailable)
+        } else if self.needs_credentials.load(SeqCst) && caller.credentials.is_none() {
+            Err(DirectoryError::NeedsCredentials)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[async_trait]
+impl Directory for FakeDirectory {
+    async fn user(&self, id: UserId) -> Result<Option<User>, DirectoryError> {
+        if self.is_down.load(SeqCst) {
+            return Err(DirectoryError::Unavailable);
+        }
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner).contains(&id);
+        let known = users().into_iter().find(|user| user.id == id);
+        let numbered = (id.0 > 100).then(|| a_user(id.0, &format!("user-{id}")));
+        Ok(known.or(numbered).filter(|_| !gone))
+    }
+
+    async fn resource(
+        &self,
+        caller: &Caller,
+        id: &GlobalId,
+    ) -> Result<Option<ResourceFacts>, DirectoryError> {
+        self.reachable(caller)?;
+        let issue = an_issue();
+        let is_member = self.is_member(&caller.user);
+        Ok((*id == issue.id).then(|| ResourceFacts {
+            resource: Arc::new(issue),
+            readable: is_member || caller.user.admin,
+            member: is_member,
+            containers: vec![GlobalId::of("Project", 20), GlobalId::of("Group", 10)],
+            root: self.root(),
+        }))
+    }
+
+    async fn root_namespaces(&self, caller: &Caller) -> Result<Vec<RootNamespace>, DirectoryError> {
+        self.reachable(caller)?;
+        let belongs = self.is_member(&caller.user) || caller.user.admin;
+        Ok(if belongs { vec![self.root()] } else { Vec::new() })
+    }
+}
+
+/// Licences contain everything unless they are withdrawn.
+#[derive(Debug, Default)]
+pub struct FakeLicences {
+    pub withdrawn: AtomicBool,
+}
+
+impl LicenceSource for FakeLicences {
+    fn licensed(&self, namespace: &RootNamespace, _: &str) -> bool {
+        namespace.plan.is_some() && !self.withdrawn.load(SeqCst)
+    }
+}
