@@ -1,1 +1,32 @@
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use duologue::{
+    cli::{self, Arguments, Command, output},
+    config::Config,
+    env_file::Environment,
+};
+
+fn main() -> ExitCode {
+    let Arguments {
+        config,
+        env_file,
+        command,
+    } = Arguments::parse();
+    let environment = match Environment::load(env_file.as_deref()) {
+        Ok(environment) => environment,
+        Err(faults) => return output::failed(&faults),
+    };
+    let loaded = match Config::load(config.as_deref(), &environment) {
+        Ok(loaded) => loaded,
+        Err(faults) => return output::failed(&faults),
+    };
+    let outcome = match command.unwrap_or(Command::Serve) {
+        Command::Serve => cli::serve::run(&loaded),
+        Command::Ask(question) => cli::ask::run(&question, &loaded.config, &environment),
+        Command::Check => cli::check::run(&loaded),
+        Command::Schema => cli::schema::run(&loaded.config),
+        Command::Actions => cli::actions::run(&loaded.config),
+    };
+    outcome.unwrap_or_else(|error| output::failed(format_args!("{error:#}")))
+}

@@ -10,9 +10,7 @@
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-use actix::{
-    Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, Supervised,
-};
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture, Supervised};
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
@@ -21,7 +19,7 @@ use crate::{
     completion::ChunkProduced,
     desk::Desk,
     limits::{Limits, SWEEP, TICK},
-    protocol::{Failure, RequestId, Stop, UserId},
+    protocol::{Failure, Hop, RequestId, Stop, UserId},
 };
 
 mod correlation;
@@ -83,7 +81,11 @@ pub struct Broadcaster {
 impl Broadcaster {
     /// `has_room` is kept false while the requests in flight fill the memory meant for events.
     pub(crate) fn new(desk: Desk, clock: Clock, limits: Limits, has_room: Arc<AtomicBool>) -> Self {
-        Self { desk, clock, correlation: Correlation::new(limits, has_room) }
+        Self {
+            desk,
+            clock,
+            correlation: Correlation::new(limits, has_room),
+        }
     }
 
     fn tick(&mut self) {
@@ -110,7 +112,8 @@ impl Actor for Broadcaster {
 
 impl Supervised for Broadcaster {
     fn restarting(&mut self, _: &mut Self::Context) {
-        if let Some(request_id) = self.desk.end_what_was_in_hand() {
+        if let Some(request_id) = self.desk.abandoned() {
+            self.desk.end(request_id, Failure::internal(Hop::Broadcaster));
             // The word that its gate may open could have been the message that was lost.
             self.correlation.open(request_id, Instant::now());
         }
@@ -120,7 +123,15 @@ impl Supervised for Broadcaster {
 impl Handler<Await> for Broadcaster {
     type Result = ();
 
-    fn handle(&mut self, Await { request_id, deadline, reply }: Await, _: &mut Self::Context) {
+    fn handle(
+        &mut self,
+        Await {
+            request_id,
+            deadline,
+            reply,
+        }: Await,
+        _: &mut Self::Context,
+    ) {
         self.desk.take("Await", Some(request_id));
         self.correlation.await_acceptance(request_id, deadline, reply);
         self.desk.clear();

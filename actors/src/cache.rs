@@ -36,7 +36,7 @@ pub(crate) mod records;
 mod recovery;
 mod store;
 
-use ledger::{Ledger, Verdict};
+use ledger::{Acceptance, Ledger, Verdict};
 use store::Stores;
 
 /// A request that is in the journal. Built only in this file.
@@ -171,16 +171,28 @@ impl Cache {
             journal: shelves.journal.clone(),
             conversation: shelves.conversation.clone(),
         };
-        Self { desk, shelves, stores, neighbours, ledger: Ledger::default(), ready }
+        Self {
+            desk,
+            shelves,
+            stores,
+            neighbours,
+            ledger: Ledger::default(),
+            ready,
+        }
     }
 
     fn refuse(&self, request_id: RequestId, failure: Failure) {
-        deliver(&self.neighbours.recorded, Recorded::Refused { request_id, failure });
+        deliver(
+            &self.neighbours.recorded,
+            Recorded::Refused { request_id, failure },
+        );
     }
 
     /// Writes an end beside the actor; `Finished` comes back when it stands.
     fn write_end(&self, ended: Ended, ctx: &mut Context<Self>) {
-        let Some(entry) = self.ledger.entry(ended.request_id) else { return };
+        let Some(entry) = self.ledger.entry(ended.request_id) else {
+            return;
+        };
         let keeps_conversation = entry.keeps_conversation;
         let terminal = records::terminal(entry.address.clone(), ended, self.shelves.clock.now());
         let (stores, back) = (self.stores.clone(), ctx.address().recipient());
@@ -191,11 +203,18 @@ impl Cache {
     }
 
     fn on_ended(&mut self, ended: Ended, ctx: &mut Context<Self>) {
-        match self.ledger.ended(ended) {
+        let verdict = self.ledger.ended(ended);
+        self.carry_out(verdict, ctx);
+    }
+
+    fn carry_out(&self, verdict: Verdict, ctx: &mut Context<Self>) {
+        match verdict {
             Verdict::Nothing => {}
             Verdict::Write(ended) => self.write_end(ended, ctx),
-            Verdict::Repeat(request_id) => self.repeat(request_id),
-            Verdict::Refuse(Ended { request_id, outcome, .. }) => match outcome {
+            Verdict::Repeat(request_id) => self.repeat(request_id, ctx),
+            Verdict::Refuse(Ended {
+                request_id, outcome, ..
+            }) => match outcome {
                 Outcome::Failed { failure, .. } => self.refuse(request_id, failure),
                 // Only accepted requests are completed or cancelled; whatever this is, it is over.
                 Outcome::Completed { .. } | Outcome::Cancelled { .. } => {
@@ -205,12 +224,12 @@ impl Cache {
         }
     }
 
-    fn repeat(&self, request_id: RequestId) {
-        let (journal, recorded) =
-            (self.shelves.journal.clone(), self.neighbours.recorded.clone());
+    /// Says once more how a request ended, if its end is written; otherwise that is still to come.
+    fn repeat(&self, request_id: RequestId, ctx: &mut Context<Self>) {
+        let (journal, back) = (self.shelves.journal.clone(), ctx.address().recipient());
         self.desk.work(None, async move {
             match journal.terminal(request_id).await {
-                Ok(Some(terminal)) => deliver(&recorded, Recorded::Terminal(Arc::new(terminal))),
+                Ok(Some(terminal)) => deliver(&back, Finished { terminal }),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%request_id, %error, "terminal could not be read again"),
             }
@@ -224,12 +243,13 @@ impl Cache {
             self.ledger.forget_finished_before(before);
         }
         let (stores, now) = (self.stores.clone(), self.shelves.clock.now());
-        self.desk.work(None, async move { stores.sweep(now, retention).await });
+        self.desk
+            .work(None, async move { stores.sweep(now, retention).await });
         self.desk.clear();
     }
 
     fn end_overdue(&mut self, ctx: &mut Context<Self>) {
-        for ended in self.ledger.overdue(Instant::now()) {
+        for ended in self.ledger.take_overdue(Instant::now()) {
             self.on_ended(ended, ctx);
         }
     }
@@ -244,14 +264,18 @@ impl Actor for Cache {
         if !self.ready.is_cancelled() {
             let (stores, back) = (self.stores.clone(), ctx.address().recipient());
             let retention = self.shelves.limits.terminal_retention;
-            self.desk.work(None, async move { deliver(&back, stores.load(retention).await) });
+            self.desk
+                .work(None, async move { deliver(&back, stores.load(retention).await) });
         }
     }
 }
 
 impl Supervised for Cache {
-    fn restarting(&mut self, _: &mut Self::Context) {
-        self.desk.end_what_was_in_hand();
+    fn restarting(&mut self, ctx: &mut Self::Context) {
+        if let Some(request_id) = self.desk.abandoned() {
+            let verdict = self.ledger.lost_message(request_id);
+            self.carry_out(verdict, ctx);
+        }
     }
 }
 
@@ -291,7 +315,11 @@ impl Handler<Journalled> for Cache {
     type Result = ();
 
     fn handle(&mut self, journalled: Journalled, ctx: &mut Self::Context) {
-        let Journalled { authorized, echo, written } = journalled;
+        let Journalled {
+            authorized,
+            echo,
+            written,
+        } = journalled;
         let request_id = authorized.request().id;
         self.desk.take("Journalled", Some(request_id));
         match written {
@@ -315,15 +343,18 @@ impl Cache {
         ctx: &mut Context<Self>,
     ) {
         let request = authorized.request();
-        let ended_first = self.ledger.accepted(request.id);
-        if let Some(entry) = self.ledger.entry(request.id)
-            && !request.origin.is_recovered()
+        let acceptance = self.ledger.accepted(request.id);
+        if let (Some(entry), false) = (self.ledger.entry(request.id), request.origin.is_recovered())
+            && !matches!(acceptance, Acceptance::TooLate)
         {
             deliver(&self.neighbours.admitted, records::admitted(entry, echo, false));
         }
-        match ended_first {
-            Some(ended) => self.on_ended(ended, ctx),
-            None => forward(&self.neighbours.completion, Accepted { authorized, history }),
+        match acceptance {
+            Acceptance::GoesOn => {
+                forward(&self.neighbours.completion, Accepted { authorized, history });
+            }
+            Acceptance::EndedMeanwhile(ended) => self.on_ended(ended, ctx),
+            Acceptance::TooLate => {}
         }
     }
 }
@@ -362,7 +393,11 @@ impl Handler<Finished> for Cache {
 impl Handler<ReadConversation> for Cache {
     type Result = ResponseFuture<Result<Vec<ChatMessage>, Failure>>;
 
-    fn handle(&mut self, ReadConversation { owner }: ReadConversation, _: &mut Self::Context) -> Self::Result {
+    fn handle(
+        &mut self,
+        ReadConversation { owner }: ReadConversation,
+        _: &mut Self::Context,
+    ) -> Self::Result {
         self.desk.take("ReadConversation", None);
         let (conversation, now) = (self.shelves.conversation.clone(), self.shelves.clock.now());
         self.desk.clear();

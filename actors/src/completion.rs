@@ -50,7 +50,13 @@ impl Completion {
         ends: Recipient<Ended>,
         limits: Limits,
     ) -> Self {
-        Self { desk, models, chunks, ends, limits }
+        Self {
+            desk,
+            models,
+            chunks,
+            ends,
+            limits,
+        }
     }
 
     fn begin(&self, accepted: Accepted) -> Result<(), Failure> {
@@ -73,7 +79,14 @@ impl Completion {
             let outcome = run.to_its_end(model.stream(call)).await;
             let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(%request_id, model = model.model(), millis, "model call ended");
-            deliver(&ends, Ended { request_id, outcome, model: Some(model.model().to_owned()) });
+            deliver(
+                &ends,
+                Ended {
+                    request_id,
+                    outcome,
+                    model: Some(model.model().to_owned()),
+                },
+            );
             // The permit comes back only now.
             drop(accepted);
         });
@@ -87,7 +100,7 @@ impl Actor for Completion {
 
 impl Supervised for Completion {
     fn restarting(&mut self, _: &mut Self::Context) {
-        self.desk.end_what_was_in_hand();
+        self.desk.end_abandoned();
     }
 }
 

@@ -46,11 +46,16 @@ impl Desk {
         self.in_hand = None;
     }
 
-    /// To be called by `restarting`: the request in hand when the panic came ends here. Returns it.
-    pub(crate) fn end_what_was_in_hand(&mut self) -> Option<RequestId> {
-        let request_id = self.in_hand.take()?;
-        self.end(request_id, Failure::internal(self.hop));
-        Some(request_id)
+    /// To be called by `restarting`: the request in hand when the panic came, whose message is lost.
+    pub(crate) fn abandoned(&mut self) -> Option<RequestId> {
+        self.in_hand.take()
+    }
+
+    /// To be called by `restarting`: the request in hand when the panic came ends here.
+    pub(crate) fn end_abandoned(&mut self) {
+        if let Some(request_id) = self.abandoned() {
+            self.end(request_id, Failure::internal(self.hop));
+        }
     }
 
     pub(crate) fn end(&self, request_id: RequestId, failure: Failure) {
@@ -67,7 +72,9 @@ impl Desk {
         let (busy, closing) = (self.vitals.busy(), self.closing.clone());
         self.tasks.spawn(async move {
             let _busy = busy;
-            let Err(place) = panics::catch(closing.run_until_cancelled(work)).await else { return };
+            let Err(place) = panics::catch(closing.run_until_cancelled(work)).await else {
+                return;
+            };
             vitals.panicked(&place);
             if let Some(request_id) = request {
                 deliver(&ends, Ended::failed(request_id, Failure::internal(hop)));

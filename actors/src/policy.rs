@@ -80,7 +80,13 @@ impl Policy {
         cache: Recipient<Authorized>,
         max_resource_characters: usize,
     ) -> Self {
-        Self { desk, directory, licences, cache, max_resource_characters }
+        Self {
+            desk,
+            directory,
+            licences,
+            cache,
+            max_resource_characters,
+        }
     }
 }
 
@@ -90,7 +96,7 @@ impl Actor for Policy {
 
 impl Supervised for Policy {
     fn restarting(&mut self, _: &mut Self::Context) {
-        self.desk.end_what_was_in_hand();
+        self.desk.end_abandoned();
     }
 }
 
@@ -147,12 +153,21 @@ impl Handler<WhichAllowed> for Policy {
         let (directory, licences) = (self.directory.clone(), self.licences.clone());
         self.desk.clear();
         Box::pin(async move {
-            let WhichAllowed { caller, flags, mut actions } = asked;
-            let groups =
-                directory.root_namespaces(&caller).await.map_err(|error| no_answer(&error))?;
+            let WhichAllowed {
+                caller,
+                flags,
+                mut actions,
+            } = asked;
+            let groups = directory
+                .root_namespaces(&caller)
+                .await
+                .map_err(|error| no_answer(&error))?;
             actions.retain(|action| {
                 // Whether a resource will be named is not known yet: ask as if none were needed.
-                let anywhere = Action { resource: ResourceRule::Optional, ..Action::clone(action) };
+                let anywhere = Action {
+                    resource: ResourceRule::Optional,
+                    ..Action::clone(action)
+                };
                 let ground = Ground::Groups(groups.clone());
                 checks::decide(&anywhere, &caller.user, &*flags, &*licences, ground).is_ok()
             });

@@ -26,7 +26,9 @@ pub struct Credentials {
 impl Credentials {
     #[must_use]
     pub fn token(token: impl Into<String>) -> Self {
-        Self { token: Some(SecretString::from(token.into())) }
+        Self {
+            token: Some(SecretString::from(token.into())),
+        }
     }
 }
 

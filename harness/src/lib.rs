@@ -1,0 +1,15 @@
+//! What the tests speak to a server with, and what a server under test speaks to. Development only:
+//! nothing here is built into the `duologue` binary, and nothing here links against it. A test that goes
+//! through this crate knows the public protocols and nothing else.
+//!
+//! - [`server`]: a real `duologue` process on a free loopback port, in a folder of its own.
+//! - [`graphql`]: GraphQL over HTTP, with every byte of the request in the test's hands.
+//! - [`transport_ws`]: the `graphql-transport-ws` protocol, one frame at a time.
+//! - [`raw_http`]: one HTTP request over a bare socket that is read only when the test says so.
+//! - [`fake_provider`]: a model provider that does exactly what its script says, faults included.
+
+pub mod fake_provider;
+pub mod graphql;
+pub mod raw_http;
+pub mod server;
+pub mod transport_ws;

@@ -24,9 +24,7 @@ use crate::{
     limits::{BROADCASTER_GRACE, Limits},
     policy::checks::NOT_FOUND,
     ports::TerminalRecord,
-    protocol::{
-        Address, ChatMessage, Code, Failure, Hop, MessageId, Outcome, RequestId, Role, UserId,
-    },
+    protocol::{Address, ChatMessage, Code, Failure, Hop, MessageId, Outcome, RequestId, Role, UserId},
 };
 
 /// Where the answer to "is it accepted?" goes.
@@ -96,7 +94,10 @@ impl Correlation {
         let request_id = admitted.address.request_id;
         let waiter = self.awaited.remove(&request_id);
         let client_waits = waiter.is_some_and(|waiter| waiter.reply.send(Ok(())).is_ok());
-        let gate = Gate::Closed { held: Vec::new(), has_ended: false };
+        let gate = Gate::Closed {
+            held: Vec::new(),
+            has_ended: false,
+        };
         let live = Live {
             address: Arc::new(admitted.address),
             deadline: admitted.deadline,
@@ -115,8 +116,12 @@ impl Correlation {
 
     /// The client has its `requestId`, or is gone: what was held is published.
     pub(super) fn open(&mut self, request_id: RequestId, now: Instant) {
-        let Some(live) = self.live.get_mut(&request_id) else { return };
-        let Gate::Closed { held, .. } = std::mem::replace(&mut live.gate, Gate::Open) else { return };
+        let Some(live) = self.live.get_mut(&request_id) else {
+            return;
+        };
+        let Gate::Closed { held, .. } = std::mem::replace(&mut live.gate, Gate::Open) else {
+            return;
+        };
         for draft in held {
             self.publish(request_id, draft, now);
         }
@@ -137,15 +142,19 @@ impl Correlation {
 
     pub(super) fn recorded(&mut self, recorded: Recorded, now: Instant) {
         match recorded {
-            Recorded::Refused { request_id, failure } => {
-                if let Some(waiter) = self.awaited.remove(&request_id) {
-                    // A client that is gone needs no answer.
-                    let _ = waiter.reply.send(Err(failure));
-                }
-            }
+            Recorded::Refused { request_id, failure } => self.refuse(request_id, failure),
             Recorded::Terminal(terminal) => {
+                // Ended before anybody could say that it is accepted: for its client it never was.
+                self.refuse(terminal.request_id, Failure::internal(Hop::Cache));
                 self.publish(terminal.request_id, Draft::last(&terminal), now);
             }
+        }
+    }
+
+    fn refuse(&mut self, request_id: RequestId, failure: Failure) {
+        if let Some(waiter) = self.awaited.remove(&request_id) {
+            // A client that is gone needs no answer.
+            let _ = waiter.reply.send(Err(failure));
         }
     }
 
@@ -153,7 +162,9 @@ impl Correlation {
     pub(super) fn restore(&mut self, terminals: &[Arc<TerminalRecord>], now: Instant) {
         for terminal in terminals {
             let address = Arc::new(terminal.address());
-            let bytes = self.log(address.owner).append(&address, Draft::last(terminal), now);
+            let bytes = self
+                .log(address.owner)
+                .append(&address, Draft::last(terminal), now);
             self.finish(&address, bytes, now);
         }
         self.keep_within_memory();
@@ -174,7 +185,11 @@ impl Correlation {
 
     /// Stops the work on a request. What another user asked does not exist.
     pub(super) fn cancel(&self, owner: UserId, request_id: RequestId) -> Result<(), Failure> {
-        if let Some(live) = self.live.get(&request_id).filter(|live| live.address.owner == owner) {
+        if let Some(live) = self
+            .live
+            .get(&request_id)
+            .filter(|live| live.address.owner == owner)
+        {
             live.cancel.cancel();
             return Ok(());
         }
@@ -199,7 +214,9 @@ impl Correlation {
 
     fn publish(&mut self, request_id: RequestId, draft: Draft, now: Instant) {
         // Whatever comes after the end of a request is not published.
-        let Some(live) = self.live.get_mut(&request_id) else { return };
+        let Some(live) = self.live.get_mut(&request_id) else {
+            return;
+        };
         let is_final = draft.is_final();
         match &mut live.gate {
             Gate::Closed { has_ended: true, .. } => return,
@@ -226,7 +243,13 @@ impl Correlation {
 
     fn finish(&mut self, address: &Address, bytes: usize, now: Instant) {
         self.finished_bytes += bytes;
-        self.finished.insert(address.request_id, Finished { owner: address.owner, bytes });
+        self.finished.insert(
+            address.request_id,
+            Finished {
+                owner: address.owner,
+                bytes,
+            },
+        );
         self.finished_order.push_back((now, address.request_id));
     }
 
@@ -237,7 +260,9 @@ impl Correlation {
             .collect::<Vec<_>>();
         for (_, waiter) in overdue {
             // A client that is gone needs no answer.
-            let _ = waiter.reply.send(Err(Failure::deadline_exceeded(Hop::Broadcaster)));
+            let _ = waiter
+                .reply
+                .send(Err(Failure::deadline_exceeded(Hop::Broadcaster)));
         }
     }
 
@@ -271,12 +296,15 @@ impl Correlation {
         {
             self.forget_oldest(request_id);
         }
-        self.has_room.store(self.live_bytes <= self.limits.retained_bytes, Relaxed);
+        self.has_room
+            .store(self.live_bytes <= self.limits.retained_bytes, Relaxed);
     }
 
     fn forget_oldest(&mut self, request_id: RequestId) {
         self.finished_order.pop_front();
-        let Some(finished) = self.finished.remove(&request_id) else { return };
+        let Some(finished) = self.finished.remove(&request_id) else {
+            return;
+        };
         self.finished_bytes -= finished.bytes;
         if let Some(log) = self.logs.get(&finished.owner) {
             log.remove(request_id);
@@ -285,7 +313,8 @@ impl Correlation {
 
     /// Forgets the logs that are empty and that nobody reads.
     pub(super) fn forget_idle_logs(&mut self) {
-        self.logs.retain(|_, log| !log.is_empty() || Arc::strong_count(log) > 1);
+        self.logs
+            .retain(|_, log| !log.is_empty() || Arc::strong_count(log) > 1);
     }
 
     fn log(&mut self, owner: UserId) -> Arc<UserLog> {

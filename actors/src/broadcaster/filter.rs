@@ -37,12 +37,14 @@ impl Filter {
             (None, None, None) => Scope::User,
             (Some(action), None, None) => Scope::Action(action.to_owned()),
             (None, Some(resource_id), None) => Scope::Resource(resource_id),
-            (None, None, Some(request_id)) if client_subscription_id.is_none() => {
-                Scope::Request(request_id)
-            }
+            (None, None, Some(request_id)) if client_subscription_id.is_none() => Scope::Request(request_id),
             _ => return Err(never_published()),
         };
-        Ok(Self { owner, scope, client_subscription_id })
+        Ok(Self {
+            owner,
+            scope,
+            client_subscription_id,
+        })
     }
 
     #[must_use]
@@ -144,9 +146,8 @@ mod tests {
         let wide = filter(action, resource.clone(), None);
         let page = filter(action, resource.clone(), Some("C"));
         let other_page = filter(action, resource, Some("D"));
-        let wanted = |filter: &Filter, address: &Address| {
-            [Echo, Chunk, Final].map(|kind| filter.wants(address, kind))
-        };
+        let wanted =
+            |filter: &Filter, address: &Address| [Echo, Chunk, Final].map(|kind| filter.wants(address, kind));
         assert_eq!(wanted(&wide, &asked(Some("C"))), [true, false, true]);
         assert_eq!(wanted(&wide, &asked(None)), [true, false, true]);
         assert_eq!(wanted(&page, &asked(Some("C"))), [false, true, true]);

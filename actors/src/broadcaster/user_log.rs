@@ -60,7 +60,10 @@ pub(super) enum Extent {
 
 impl Default for UserLog {
     fn default() -> Self {
-        Self { state: RwLock::default(), head: watch::Sender::new(0) }
+        Self {
+            state: RwLock::default(),
+            head: watch::Sender::new(0),
+        }
     }
 }
 
@@ -91,7 +94,9 @@ impl UserLog {
     /// Removes everything of a finished request. Returns its size.
     pub(super) fn remove(&self, request_id: RequestId) -> usize {
         let mut state = self.write();
-        let Some(trail) = state.trails.remove(&request_id) else { return 0 };
+        let Some(trail) = state.trails.remove(&request_id) else {
+            return 0;
+        };
         let mut size = 0;
         for offset in trail.offsets {
             size += state.events.remove(&offset).map_or(0, |event| event.size());
@@ -109,8 +114,11 @@ impl UserLog {
     /// What a subscription made now is shown of the past.
     pub(super) fn replay(&self, filter: &Filter, recent: Duration, now: Instant) -> Replay {
         let state = self.read();
-        let mut replay =
-            Replay { head: state.last_offset, requests: HashMap::new(), start: state.last_offset + 1 };
+        let mut replay = Replay {
+            head: state.last_offset,
+            requests: HashMap::new(),
+            start: state.last_offset + 1,
+        };
         for (request_id, trail) in &state.trails {
             let extent = trail.extent(filter.replays(&trail.address), recent, now);
             let first_wanted = extent.and_then(|extent| trail.first_wanted(&state, filter, extent));

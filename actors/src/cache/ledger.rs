@@ -32,6 +32,16 @@ enum State {
     Ending,
 }
 
+/// What becomes of a request that the journal has now.
+#[derive(Debug)]
+pub(super) enum Acceptance {
+    GoesOn,
+    /// It was ended while it was being journalled.
+    EndedMeanwhile(Ended),
+    /// It has been ended without waiting for this.
+    TooLate,
+}
+
 /// What is to be done about an `Ended`.
 #[derive(Debug)]
 pub(super) enum Verdict {
@@ -66,7 +76,12 @@ impl Ledger {
     }
 
     /// A request was found unfinished in the journal.
-    pub(super) fn recovered(&mut self, address: Address, keeps_conversation: bool, deadline: Deadline) -> &Entry {
+    pub(super) fn recovered(
+        &mut self,
+        address: Address,
+        keeps_conversation: bool,
+        deadline: Deadline,
+    ) -> &Entry {
         let request_id = address.request_id;
         let entry = Entry {
             address,
@@ -80,18 +95,24 @@ impl Ledger {
 
     /// The request is accepted and nothing has ended it yet.
     pub(super) fn is_open(&self, request_id: RequestId) -> bool {
-        self.entries.get(&request_id).is_some_and(|entry| matches!(entry.state, State::Accepted))
+        self.entries
+            .get(&request_id)
+            .is_some_and(|entry| matches!(entry.state, State::Accepted))
     }
 
-    /// The journal has the request. Returns an end that came first, if one did.
-    pub(super) fn accepted(&mut self, request_id: RequestId) -> Option<Ended> {
-        let entry = self.entries.get_mut(&request_id)?;
-        match std::mem::replace(&mut entry.state, State::Accepted) {
-            State::Accepting { ended } => ended,
-            other @ (State::Accepted | State::Ending) => {
-                entry.state = other;
-                None
+    /// The journal has the request.
+    pub(super) fn accepted(&mut self, request_id: RequestId) -> Acceptance {
+        let Some(entry) = self.entries.get_mut(&request_id) else {
+            return Acceptance::TooLate;
+        };
+        match &mut entry.state {
+            State::Accepting { ended } => {
+                let ended = ended.take();
+                entry.state = State::Accepted;
+                ended.map_or(Acceptance::GoesOn, Acceptance::EndedMeanwhile)
             }
+            State::Accepted => Acceptance::GoesOn,
+            State::Ending => Acceptance::TooLate,
         }
     }
 
@@ -104,7 +125,11 @@ impl Ledger {
         let request_id = ended.request_id;
         let Some(entry) = self.entries.get_mut(&request_id) else {
             let known = self.finished.contains(&request_id);
-            return if known { Verdict::Repeat(request_id) } else { Verdict::Refuse(ended) };
+            return if known {
+                Verdict::Repeat(request_id)
+            } else {
+                Verdict::Refuse(ended)
+            };
         };
         match &mut entry.state {
             State::Accepting { ended: first } => {
@@ -123,23 +148,41 @@ impl Ledger {
         self.entries.get(&request_id)
     }
 
+    /// A message about the request was lost. What waited for it does not wait any longer.
+    pub(super) fn lost_message(&mut self, request_id: RequestId) -> Verdict {
+        let Some(entry) = self.entries.get_mut(&request_id) else {
+            return self.ended(Ended::failed(request_id, Failure::internal(Hop::Cache)));
+        };
+        match entry.state {
+            State::Accepting { .. } | State::Accepted => {
+                entry.state = State::Accepted;
+                self.ended(Ended::failed(request_id, Failure::internal(Hop::Cache)))
+            }
+            // It may have been the word that the end is written.
+            State::Ending => Verdict::Repeat(request_id),
+        }
+    }
+
     /// The terminal of the request is written.
     pub(super) fn finish(&mut self, request_id: RequestId, now: Instant) -> Option<Entry> {
-        self.finished.insert(request_id);
-        self.finished_at.push_back((now, request_id));
+        if self.finished.insert(request_id) {
+            self.finished_at.push_back((now, request_id));
+        }
         self.entries.remove(&request_id)
     }
 
-    /// The ends of accepted requests that are past their deadline and that nobody has ended.
-    pub(super) fn overdue(&self, now: Instant) -> Vec<Ended> {
-        let overdue = |entry: &Entry| {
-            matches!(entry.state, State::Accepted) && now >= entry.deadline.timer + CACHE_GRACE
-        };
-        self.entries
-            .iter()
-            .filter(|(_, entry)| overdue(entry))
-            .map(|(id, _)| Ended::failed(*id, Failure::deadline_exceeded(Hop::Cache)))
-            .collect()
+    /// The requests that are past their deadline and that nobody has ended. Their turn to be ended has
+    /// come whatever they were waiting for.
+    pub(super) fn take_overdue(&mut self, now: Instant) -> Vec<Ended> {
+        let mut overdue = Vec::new();
+        for (request_id, entry) in &mut self.entries {
+            let is_open = !matches!(entry.state, State::Ending);
+            if is_open && now >= entry.deadline.timer + CACHE_GRACE {
+                entry.state = State::Accepted;
+                overdue.push(Ended::failed(*request_id, Failure::deadline_exceeded(Hop::Cache)));
+            }
+        }
+        overdue
     }
 
     /// Forgets the finished requests the journal forgets too.

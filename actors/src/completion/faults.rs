@@ -17,14 +17,20 @@ pub(super) fn reported(error: &ModelError) -> Failure {
 
 /// No content came for too long.
 pub(super) fn silent(had_content: bool) -> Failure {
-    failed(if had_content { Code::UpstreamStalled } else { Code::UpstreamTimeout })
+    failed(if had_content {
+        Code::UpstreamStalled
+    } else {
+        Code::UpstreamTimeout
+    })
 }
 
 pub(super) fn failed(code: Code) -> Failure {
     let text = match code {
         Code::UpstreamTimeout | Code::UpstreamStalled => TOO_LATE,
         Code::UpstreamTruncated => "I'm sorry, my answer was cut off. Please try again.",
-        Code::UpstreamTooLarge => "I'm sorry, there is too much to read in one go. Please ask about less of it.",
+        Code::UpstreamTooLarge => {
+            "I'm sorry, there is too much to read in one go. Please ask about less of it."
+        }
         Code::UpstreamRateLimited | Code::UpstreamOverloaded => {
             "I'm sorry, too much is being asked of me right now. Please try again later."
         }

@@ -94,7 +94,9 @@ impl Run {
             Next::GatheredTextIsDue => chunker.flush(),
             Next::Event(Some(Ok(ModelEvent::Content(delta)))) => chunker.push(&delta, Instant::now()),
             Next::Event(Some(Ok(ModelEvent::Finished))) => {
-                let rest = chunker.flush().map_err(|_| End::Failed(faults::failed(Code::UpstreamMalformed)))?;
+                let rest = chunker
+                    .flush()
+                    .map_err(|_| End::Failed(faults::failed(Code::UpstreamMalformed)))?;
                 self.send(rest).await?;
                 return Err(End::Finished);
             }
@@ -107,8 +109,14 @@ impl Run {
 
     /// Hands a chunk over and waits until it is taken: one outstanding a request.
     async fn send(&self, chunk: Option<Chunk>) -> Result<(), End> {
-        let Some(Chunk { id, content }) = chunk else { return Ok(()) };
-        let produced = ChunkProduced { request_id: self.request_id, chunk_id: id, content };
+        let Some(Chunk { id, content }) = chunk else {
+            return Ok(());
+        };
+        let produced = ChunkProduced {
+            request_id: self.request_id,
+            chunk_id: id,
+            content,
+        };
         let taken = self.chunks.send(produced).await;
         // Lost only to a panic of the Broadcaster: the answer would have a hole.
         taken.map_err(|_| End::Failed(Failure::internal(Hop::Broadcaster)))
@@ -126,11 +134,15 @@ async fn due(at: Option<Instant>) {
 fn outcome(end: End, chunker: Chunker) -> Outcome {
     let content = chunker.into_answer();
     match end {
-        End::Finished if content.trim().is_empty() => {
-            Outcome::Failed { failure: faults::failed(Code::UpstreamMalformed), partial: String::new() }
-        }
+        End::Finished if content.trim().is_empty() => Outcome::Failed {
+            failure: faults::failed(Code::UpstreamMalformed),
+            partial: String::new(),
+        },
         End::Finished => Outcome::Completed { content },
         End::Cancelled => Outcome::Cancelled { partial: content },
-        End::Failed(failure) => Outcome::Failed { failure, partial: content },
+        End::Failed(failure) => Outcome::Failed {
+            failure,
+            partial: content,
+        },
     }
 }

@@ -24,7 +24,8 @@ pub const NOT_FOUND: &str = "The resource that you are attempting to access does
 /// GitLab's text for a member whose group may not use the feature.
 pub const NOT_ALLOWED: &str = "AI features are not enabled or resource is not permitted to be sent.";
 /// GitLab's text, code M3004, for a caller none of whose groups allows the feature.
-pub const NO_ACCESS: &str = "I'm sorry, I can't generate a response. You do not have access to GitLab Duo Chat. Error code: M3004";
+pub const NO_ACCESS: &str =
+    "I'm sorry, I can't generate a response. You do not have access to GitLab Duo Chat. Error code: M3004";
 
 /// What a request is decided on.
 #[derive(Clone, Debug)]
@@ -46,7 +47,11 @@ pub(super) fn decide(
     match ground {
         Ground::Resource(facts) => on_resource(action, user, flags, licences, facts).map(Some),
         Ground::Groups(groups) if action.resource == ResourceRule::Required => {
-            tracing::debug!(action = action.name, groups = groups.len(), "no resource was named");
+            tracing::debug!(
+                action = action.name,
+                groups = groups.len(),
+                "no resource was named"
+            );
             Err(not_found())
         }
         Ground::Groups(groups) => in_some_group(action, user, flags, licences, &groups).map(|()| None),
@@ -61,7 +66,10 @@ fn on_resource(
     facts: Option<ResourceFacts>,
 ) -> Result<Arc<Resource>, Failure> {
     let facts = facts.ok_or_else(not_found)?;
-    let takes_it = action.resource_types.iter().any(|model| model == facts.resource.id.model());
+    let takes_it = action
+        .resource_types
+        .iter()
+        .any(|model| model == facts.resource.id.model());
     let is_member = facts.member || user.admin;
     if !takes_it || !facts.readable || !is_member {
         return Err(not_found());
@@ -83,8 +91,10 @@ fn in_some_group(
     licences: &dyn LicenceSource,
     groups: &[RootNamespace],
 ) -> Result<(), Failure> {
-    let allowing: Vec<&RootNamespace> =
-        groups.iter().filter(|group| licensed_and_consented(action, licences, group)).collect();
+    let allowing: Vec<&RootNamespace> = groups
+        .iter()
+        .filter(|group| licensed_and_consented(action, licences, group))
+        .collect();
     if allowing.is_empty() {
         return Err(Failure::new(Code::Forbidden, Hop::Policy, NO_ACCESS));
     }
@@ -109,8 +119,9 @@ fn stage_allows(maturity: Maturity, root: &RootNamespace) -> bool {
 
 /// Check 3 once more, now that the groups and projects are known.
 fn flag_is_open(action: &Action, user: &User, flags: &dyn Flags, containers: &[GlobalId]) -> bool {
-    let actors: Vec<GlobalId> =
-        std::iter::once(user.id.global_id()).chain(containers.iter().cloned()).collect();
+    let actors: Vec<GlobalId> = std::iter::once(user.id.global_id())
+        .chain(containers.iter().cloned())
+        .collect();
     flags.enabled(&action.feature_flag, action.flag_default, &actors)
 }
 

@@ -25,12 +25,17 @@ pub(super) enum Verdict {
 
 impl Intensity {
     pub(super) fn new(max_restarts: usize, window: Duration) -> Self {
-        Self { max_restarts, window, recent: VecDeque::new() }
+        Self {
+            max_restarts,
+            window,
+            recent: VecDeque::new(),
+        }
     }
 
     /// Notes a panic at `now` and says what to do about it.
     pub(super) fn panicked(&mut self, now: Instant) -> Verdict {
-        self.recent.retain(|earlier| now.duration_since(*earlier) < self.window);
+        self.recent
+            .retain(|earlier| now.duration_since(*earlier) < self.window);
         self.recent.push_back(now);
         if self.recent.len() > self.max_restarts {
             return Verdict::GiveUp;

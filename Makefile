@@ -1,0 +1,35 @@
+# Everything a person does with this repository. `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CLIENTS := tests/clients
+
+.PHONY: help run test check bench tools
+
+help: ## Lists the targets.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+
+run: ## Builds the server and runs it on 127.0.0.1:8080.
+	cargo run --release
+
+test: tools $(CLIENTS)/node_modules/.package-lock.json ## Installs what the tests need and runs them all.
+	cargo test --workspace -- --include-ignored
+
+check: ## Formatting, lints and documentation, as CI checks them; no tests.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
+
+bench: ## One pass through the pipeline with a provider that does nothing.
+	cargo bench --workspace
+
+tools:
+	@tests/install-tools
+
+# npm writes this file last, so it is as old as the installation; package.json and the lock decide
+# whether that is too old.
+$(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
+	npm ci --prefix $(CLIENTS) --no-audit --no-fund
+	@touch $@

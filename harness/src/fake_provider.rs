@@ -1,0 +1,200 @@
+//! A model provider on a loopback port that does what its script says, byte by byte: it answers, dawdles,
+//! stalls, cuts the line, or never ends. It speaks HTTP/1.1 over a bare socket, because a web framework
+//! would mend exactly the faults that are wanted here.
+//!
+//! Every request takes the next script of the queue; when the queue is empty, the standing script. Every
+//! request is recorded, with the time at which its socket was closed by the other side.
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+
+use crate::server::PATIENCE;
+
+mod connection;
+mod script;
+pub mod shapes;
+
+pub use script::{Script, Step};
+
+/// A running fake. Dropping it closes its port and every socket.
+pub struct FakeProvider {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+/// One request as it arrived, and how it went on.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub method: String,
+    pub path: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    pub arrived: Instant,
+    /// When the caller was seen to have closed its socket, if it did so before the script was over.
+    pub caller_closed: Option<Instant>,
+    /// Whether the script was played to its end.
+    pub played: bool,
+}
+
+impl Call {
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON; `Null` when it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+}
+
+impl FakeProvider {
+    /// Starts a fake that plays `standing` for every request.
+    pub async fn start(standing: Script) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port")?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(standing));
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self {
+            address,
+            shared,
+            accepting,
+        })
+    }
+
+    /// Where it listens, e.g. `http://127.0.0.1:4711`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Plays `script` once, for the next request that has no other.
+    pub fn enqueue(&self, script: Script) {
+        self.shared.state().queue.push_back(script);
+    }
+
+    /// Plays `script` whenever the queue is empty.
+    pub fn always(&self, script: Script) {
+        self.shared.state().standing = script;
+    }
+
+    /// All requests so far, in order of arrival.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.state().calls.clone()
+    }
+
+    /// Waits until what was recorded satisfies `wanted`.
+    pub async fn until(&self, wanted: impl Fn(&[Call]) -> bool) -> Result<Vec<Call>> {
+        timeout(PATIENCE, async {
+            loop {
+                let changed = self.shared.changed.notified();
+                let calls = self.calls();
+                if wanted(&calls) {
+                    return calls;
+                }
+                changed.await;
+            }
+        })
+        .await
+        .context("the fake provider was not called as expected")
+    }
+}
+
+impl Drop for FakeProvider {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    // Owned here, so that aborting this task ends every connection.
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((socket, _)) = listener.accept().await {
+        connections.spawn(serve(socket, Arc::clone(&shared)));
+    }
+}
+
+async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
+    // A fault of the caller's ends this connection; the test sees that no call was recorded.
+    if socket.set_nodelay(true).is_err() {
+        return;
+    }
+    let Ok(call) = connection::read_request(&mut socket).await else {
+        return;
+    };
+    let (number, script) = shared.record(call);
+    match connection::play(socket, script).await {
+        connection::End::Played => shared.change(number, |call| call.played = true),
+        connection::End::CallerClosed(at) => shared.change(number, |call| call.caller_closed = Some(at)),
+    }
+}
+
+/// What the connections and the test's handle have in common.
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+struct State {
+    queue: VecDeque<Script>,
+    standing: Script,
+    calls: Vec<Call>,
+}
+
+impl Shared {
+    fn new(standing: Script) -> Self {
+        let state = State {
+            queue: VecDeque::new(),
+            standing,
+            calls: Vec::new(),
+        };
+        Self {
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a call; its number and what to play for it.
+    fn record(&self, call: Call) -> (usize, Script) {
+        let mut state = self.state();
+        let number = state.calls.len();
+        state.calls.push(call);
+        let script = state.queue.pop_front().unwrap_or_else(|| state.standing.clone());
+        drop(state);
+        self.changed.notify_waiters();
+        (number, script)
+    }
+
+    fn change(&self, number: usize, change: impl FnOnce(&mut Call)) {
+        if let Some(call) = self.state().calls.get_mut(number) {
+            change(call);
+        }
+        self.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests;

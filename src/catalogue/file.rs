@@ -1,0 +1,208 @@
+//! One file of the catalogue, read into an action.
+
+use duologue_actors::action::{Action, Maturity, ResourceRule};
+
+use super::{input, names, prompt};
+use crate::document::{self, Faults, Fields, Node, Place, Report, as_text};
+
+/// What a resource can be.
+const RESOURCE_TYPES: &[&str] = &[
+    "Issue",
+    "MergeRequest",
+    "Epic",
+    "Project",
+    "Group",
+    "Commit",
+    "WorkItem",
+    "User",
+];
+
+/// The model of an action that names none.
+const DEFAULT_MODEL: &str = "default";
+
+/// Reads one file; returns the action and where its name stands.
+pub(super) fn read(path: &str, stem: &str, text: &str, models: &[&str]) -> Result<(Place, Action), Faults> {
+    let document = document::parse(path, text)?;
+    let mut report = Report::new(path);
+    let action = action(&document, stem, text, models, &mut report);
+    report.conclude(action)
+}
+
+fn action(
+    document: &Node,
+    stem: &str,
+    text: &str,
+    models: &[&str],
+    report: &mut Report,
+) -> Option<(Place, Action)> {
+    let mut fields = Fields::of(document, "an action", report)?;
+    let name = name(&mut fields, stem, report);
+    let description = fields
+        .text("description", report)
+        .map(|(_, text)| text.trim().to_owned());
+    let gate = gate(&mut fields, report);
+    let unit_primitive = snake_case(&mut fields, "unit_primitive", report);
+    let maturity = maturity(&mut fields, report);
+    let (resource, resource_types) = resource(&mut fields, report);
+    let input = input::read(fields.map("input", report), report);
+    let cache_response = fields.bool("cache_response", report).unwrap_or(false);
+    let model = model(&mut fields, models, report);
+    let prompt = prompt::read(
+        &mut fields,
+        &prompt::Scope {
+            source: text,
+            resource,
+            input: &input,
+        },
+        report,
+    );
+    fields.finish(report);
+
+    let ((name_place, name), (feature_flag, flag_default, licensed_feature)) = (name?, gate?);
+    let action = Action {
+        description: description.unwrap_or_else(|| sentence(&name)),
+        name,
+        feature_flag,
+        flag_default,
+        licensed_feature,
+        unit_primitive: unit_primitive?.1,
+        maturity: maturity?,
+        resource,
+        resource_types,
+        input,
+        cache_response,
+        model: model?,
+        prompt: prompt?,
+    };
+    Some((name_place, action))
+}
+
+fn name(fields: &mut Fields, stem: &str, report: &mut Report) -> Option<(Place, String)> {
+    let (place, name) = fields.required_text("name", report)?;
+    if let Some(reason) = names::action_name_fault(name) {
+        report.fault(place, reason);
+    }
+    if name != stem {
+        report.fault(
+            place,
+            format!("the file must be called {name}.yaml, or the action `{stem}`"),
+        );
+    }
+    Some((place, name.to_owned()))
+}
+
+/// The flag, its state when nothing is known of it, and the licensed feature.
+fn gate(fields: &mut Fields, report: &mut Report) -> Option<(String, bool, String)> {
+    let flag = snake_case(fields, "feature_flag", report);
+    let flag_default = fields.bool("flag_default", report).unwrap_or(false);
+    let feature = snake_case(fields, "licensed_feature", report);
+    let ((place, flag), (_, feature)) = (flag?, feature?);
+    if flag == feature {
+        report.fault(
+            place,
+            format!("the feature flag must not be called like the licensed feature, `{feature}`"),
+        );
+    }
+    Some((flag, flag_default, feature))
+}
+
+fn maturity(fields: &mut Fields, report: &mut Report) -> Option<Maturity> {
+    let (place, word) = fields.required_text("maturity", report)?;
+    match word {
+        "experimental" => Some(Maturity::Experimental),
+        "beta" => Some(Maturity::Beta),
+        "ga" => Some(Maturity::Ga),
+        _ => {
+            report.fault(
+                place,
+                format!("unknown maturity `{word}`; known: experimental, beta, ga"),
+            );
+            None
+        }
+    }
+}
+
+fn resource(fields: &mut Fields, report: &mut Report) -> (ResourceRule, Vec<String>) {
+    let place = fields.place();
+    let (place, word) = fields.text("resource", report).unwrap_or((place, "none"));
+    let rule = match word {
+        "required" => ResourceRule::Required,
+        "optional" => ResourceRule::Optional,
+        "none" => ResourceRule::None,
+        _ => {
+            report.fault(
+                place,
+                format!("unknown resource rule `{word}`; known: required, optional, none"),
+            );
+            ResourceRule::Optional
+        }
+    };
+    let types = resource_types(fields, report);
+    match (rule, types.is_empty()) {
+        (ResourceRule::None, false) => report.fault(place, "`resource_types` without a resource"),
+        (ResourceRule::Required | ResourceRule::Optional, true) => {
+            report.fault(
+                place,
+                format!(
+                    "`resource_types` must name what is taken: {}",
+                    RESOURCE_TYPES.join(", ")
+                ),
+            );
+        }
+        _ => {}
+    }
+    (rule, types)
+}
+
+fn resource_types(fields: &mut Fields, report: &mut Report) -> Vec<String> {
+    let mut types = Vec::new();
+    for node in fields.list("resource_types", report) {
+        let Some((place, name)) = as_text(node, "resource_types", report) else {
+            continue;
+        };
+        if !RESOURCE_TYPES.contains(&name) {
+            report.fault(
+                place,
+                format!(
+                    "unknown resource type `{name}`; known: {}",
+                    RESOURCE_TYPES.join(", ")
+                ),
+            );
+        }
+        types.push(name.to_owned());
+    }
+    types
+}
+
+fn model(fields: &mut Fields, models: &[&str], report: &mut Report) -> Option<String> {
+    let place = fields.place();
+    let (place, name) = fields.text("model", report).unwrap_or((place, DEFAULT_MODEL));
+    if !models.contains(&name) {
+        let known = models.join(", ");
+        report.fault(
+            place,
+            format!("unknown model `{name}`; `models` in the configuration has: {known}"),
+        );
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn snake_case(fields: &mut Fields, key: &'static str, report: &mut Report) -> Option<(Place, String)> {
+    let (place, name) = fields.required_text(key, report)?;
+    if !names::is_snake_case(name) {
+        report.fault(
+            place,
+            format!("`{key}` must be snake_case, such as summarize_comments, not `{name}`"),
+        );
+    }
+    Some((place, name.to_owned()))
+}
+
+/// `summarize_comments` as "Summarize comments".
+fn sentence(name: &str) -> String {
+    let words = name.replace('_', " ");
+    let mut letters = words.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    first + letters.as_str()
+}

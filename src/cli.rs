@@ -1,0 +1,116 @@
+//! The command line: what it takes, and one file for each thing it does.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub mod actions;
+pub mod ask;
+pub mod check;
+pub mod output;
+pub mod schema;
+pub mod serve;
+mod signals;
+
+/// Duologue puts AI features into a product: clients name an action and get its answer streamed back.
+///
+/// Without a subcommand it serves. Settings come from --config, else ./config.yaml, else the defaults
+/// inside the binary; a variable such as DUOLOGUE__SERVER__LISTEN wins over all of them.
+#[derive(Debug, Parser)]
+#[command(name = "duologue", version, max_term_width = 100)]
+pub struct Arguments {
+    /// The configuration file [default: ./config.yaml if there is one]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+
+    /// A file of NAME=value lines for variables that are not set [default: ./.env if there is one]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub env_file: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve HTTP and websocket clients until told to stop (the default)
+    Serve,
+    /// Ask one question and print the answer as it streams
+    ///
+    /// Uses the server at the configured address when one answers there, else serves inside this process
+    /// until the answer is complete. Ctrl-C cancels the request. The answer goes to standard output,
+    /// everything about it to standard error.
+    Ask(ask::Question),
+    /// Check the configuration, the catalogue, the directory and the flags, and report every mistake
+    Check,
+    /// Print the GraphQL schema
+    Schema,
+    /// List the actions of the catalogue
+    Actions,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn no_subcommand_means_the_default() {
+        let arguments = Arguments::try_parse_from(["duologue", "--config", "c.yaml"]).unwrap();
+        assert!(arguments.command.is_none());
+        assert_eq!(arguments.config, Some("c.yaml".into()));
+    }
+
+    #[test]
+    fn a_question_takes_an_action_a_resource_and_inputs() {
+        let arguments = Arguments::try_parse_from([
+            "duologue",
+            "ask",
+            "why?",
+            "--action",
+            "explain_code",
+            "--resource",
+            "gid://gitlab/Issue/52",
+            "--input",
+            "code=let x = 1;",
+            "--json",
+            "--env-file",
+            "env.runit",
+        ])
+        .unwrap();
+        assert_eq!(arguments.env_file, Some("env.runit".into()));
+        let Some(Command::Ask(question)) = arguments.command else {
+            panic!("not ask")
+        };
+        assert_eq!(question.text.as_deref(), Some("why?"));
+        assert_eq!(question.action, "explain_code");
+        assert_eq!(question.resource.unwrap().to_string(), "gid://gitlab/Issue/52");
+        assert_eq!(question.inputs, [("code".to_owned(), "let x = 1;".to_owned())]);
+        assert!(question.json);
+    }
+
+    #[test]
+    fn chat_is_asked_by_default() {
+        let arguments = Arguments::try_parse_from(["duologue", "ask", "why?"]).unwrap();
+        let Some(Command::Ask(question)) = arguments.command else {
+            panic!("not ask")
+        };
+        assert_eq!((question.action.as_str(), question.json), ("chat", false));
+    }
+
+    #[test]
+    fn a_malformed_resource_or_input_is_refused_with_the_right_form() {
+        let refused = |arguments: &[&str]| {
+            let all = ["duologue", "ask", "why?"].iter().chain(arguments).copied();
+            Arguments::try_parse_from(all).unwrap_err().to_string()
+        };
+        assert!(refused(&["--resource", "Issue/52"]).contains("gid://gitlab/Issue/52"));
+        assert!(refused(&["--input", "code"]).contains("KEY=VALUE"));
+    }
+}

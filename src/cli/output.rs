@@ -1,0 +1,81 @@
+//! Writing to the terminal. Standard output carries what was asked for and nothing else; everything that
+//! is said about it goes to standard error.
+
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+/// Writes a line.
+///
+/// # Errors
+/// When nobody reads standard output any more.
+pub fn line(text: impl Display) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{text}")
+}
+
+/// Writes a piece of a line, so that it is seen at once.
+///
+/// # Errors
+/// When nobody reads standard output any more.
+pub fn piece(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Says what went wrong, one line a mistake; the process ends with 1.
+pub fn failed(reason: impl Display) -> ExitCode {
+    let mut err = io::stderr().lock();
+    for mistake in reason.to_string().lines() {
+        // Without a standard error there is nobody to tell.
+        let _ = writeln!(err, "error: {mistake}");
+    }
+    ExitCode::FAILURE
+}
+
+/// A remark beside the answer; dim where that can be shown.
+pub fn remark(text: impl Display) {
+    let mut err = io::stderr().lock();
+    let _ = if err.is_terminal() {
+        writeln!(err, "\x1b[2m{text}\x1b[0m")
+    } else {
+        writeln!(err, "{text}")
+    };
+}
+
+/// Columns as wide as their widest cell, two spaces apart.
+#[must_use]
+pub fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let mut widths = [0; COLUMNS];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_lines_up_and_has_no_trailing_blanks() {
+        let rows = [
+            ["a".to_owned(), "größer".to_owned()],
+            ["longer".to_owned(), String::new()],
+        ];
+        assert_eq!(table(&rows), "a       größer\nlonger\n");
+    }
+}

@@ -1,0 +1,146 @@
+//! The settings: one file of defaults (`config.yaml`, compiled in), one struct for each of its sections.
+//!
+//! Three layers, the later one wins: the defaults, the user's file, `DUOLOGUE__SECTION__KEY` variables.
+//! A layer gives only what it changes. Every mistake of every layer is reported at once, each at its
+//! file, line and column, or with the name of its variable.
+//!
+//! `config.yaml` explains each setting; the structs here do not repeat it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use garde::Validate;
+use serde::Deserialize;
+
+use crate::{
+    document::{self, Faults},
+    env_file::Environment,
+};
+
+mod auth;
+mod catalogue;
+mod conversation;
+mod cross_checks;
+mod directory;
+mod flags;
+mod from_environment;
+mod from_file;
+mod graphql;
+mod layers;
+mod logging;
+mod models;
+mod paths;
+mod pipeline;
+mod server;
+mod shape;
+mod storage;
+mod websocket;
+
+pub use auth::AuthConfig;
+pub use catalogue::CatalogueConfig;
+pub use conversation::ConversationConfig;
+pub use directory::{DirectoryConfig, DirectorySource};
+pub use flags::{FlagsConfig, FlagsSource};
+pub use graphql::GraphqlConfig;
+pub use logging::{Level, LogFormat, LoggingConfig};
+pub use models::{ModelConfig, ProviderKind};
+pub use pipeline::PipelineConfig;
+pub use server::ServerConfig;
+pub use storage::StorageConfig;
+pub use websocket::WebsocketConfig;
+
+/// The defaults, with their explanations.
+pub const DEFAULTS: &str = include_str!("../config.yaml");
+
+/// Read when no other file is named.
+const USUAL_FILE: &str = "config.yaml";
+
+/// All settings, checked.
+#[derive(Clone, Debug, Deserialize, Validate)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    #[garde(dive)]
+    pub server: ServerConfig,
+    #[garde(dive)]
+    pub logging: LoggingConfig,
+    #[garde(dive)]
+    pub graphql: GraphqlConfig,
+    #[garde(dive)]
+    pub websocket: WebsocketConfig,
+    #[garde(dive)]
+    pub pipeline: PipelineConfig,
+    #[garde(dive)]
+    pub conversation: ConversationConfig,
+    #[garde(dive)]
+    pub storage: StorageConfig,
+    #[garde(dive)]
+    pub auth: AuthConfig,
+    #[garde(dive)]
+    pub directory: DirectoryConfig,
+    #[garde(dive)]
+    pub flags: FlagsConfig,
+    #[garde(dive)]
+    pub catalogue: CatalogueConfig,
+    #[garde(dive)]
+    pub models: BTreeMap<String, ModelConfig>,
+}
+
+/// A user's configuration file, read.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigFile<'a> {
+    /// As it is named in faults.
+    pub path: &'a Path,
+    pub text: &'a str,
+}
+
+/// The settings and where they are from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// The file that was read; `None` when the compiled-in defaults stand alone.
+    pub file: Option<PathBuf>,
+}
+
+impl Config {
+    /// The settings of a process: the named file, else `./config.yaml` if there is one.
+    ///
+    /// # Errors
+    /// Everything that is wrong in the file and in the environment.
+    pub fn load(named: Option<&Path>, environment: &Environment) -> Result<Loaded, Faults> {
+        let usual = Path::new(USUAL_FILE);
+        let Some(path) = named.or_else(|| usual.exists().then_some(usual)) else {
+            return Ok(Loaded {
+                config: Self::from_layers(None, environment)?,
+                file: None,
+            });
+        };
+        let text = document::read_file(path)?;
+        let config = Self::from_layers(Some(ConfigFile { path, text: &text }), environment)?;
+        Ok(Loaded {
+            config,
+            file: Some(path.to_owned()),
+        })
+    }
+
+    /// The settings that `file` and `environment` make of the defaults. Touches no disk.
+    ///
+    /// # Errors
+    /// Everything that is wrong in either.
+    pub fn from_layers(file: Option<ConfigFile<'_>>, environment: &Environment) -> Result<Self, Faults> {
+        layers::settle(file, environment)
+    }
+}
+
+/// A path that says nothing would silently mean the working directory.
+fn is_not_empty(path: &Path, _context: &()) -> garde::Result {
+    if path.as_os_str().is_empty() {
+        return Err(garde::Error::new("a path is needed"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

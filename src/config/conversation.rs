@@ -1,0 +1,29 @@
+use std::time::Duration;
+
+use duologue_actors::ports::ConversationLimits;
+use garde::Validate;
+use serde::Deserialize;
+
+/// How much of each user's conversation is kept, and for how long.
+#[derive(Clone, Debug, Deserialize, Validate)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub struct ConversationConfig {
+    #[garde(range(min = 1))]
+    pub max_messages: usize,
+    #[garde(range(min = 1))]
+    pub max_content_characters: usize,
+    #[garde(range(min = 1))]
+    pub expiry_seconds: u64,
+}
+
+impl ConversationConfig {
+    #[must_use]
+    pub fn limits(&self) -> ConversationLimits {
+        ConversationLimits {
+            messages: self.max_messages,
+            content_characters: self.max_content_characters,
+            expiry: Duration::from_secs(self.expiry_seconds),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! `DUOLOGUE__SECTION__KEY` variables, and the names the seeds' `.env` files use for the same settings.
+
+use serde_json::Value;
+
+use super::{
+    from_file::to_json,
+    layers::{Given, Origin},
+    shape::{SettingPath, Shape},
+};
+use crate::{
+    document::{self, Fault},
+    env_file::Environment,
+};
+
+const PREFIX: &str = "DUOLOGUE__";
+const SEPARATOR: &str = "__";
+
+/// What the environment gives; the aliases first, so that a `DUOLOGUE__` name wins over them.
+pub(super) fn read(environment: &Environment, shape: &Shape, faults: &mut Vec<Fault>) -> Vec<Given> {
+    let mut given = aliases(environment, faults);
+    for (name, text) in environment.iter() {
+        let Some(rest) = name.strip_prefix(PREFIX) else {
+            continue;
+        };
+        let path: SettingPath = rest.to_lowercase().split(SEPARATOR).map(str::to_owned).collect();
+        match shape.at(&path) {
+            None => faults.push(Fault::of_file(variable(name), unknown(shape, &path))),
+            Some(Value::Object(_)) => faults.push(Fault::of_file(
+                variable(name),
+                format!(
+                    "`{}` is a section; name one of its settings: {name}__KEY",
+                    path.join(".")
+                ),
+            )),
+            Some(default) => {
+                let value = value_like(default, text);
+                given.push(Given {
+                    path,
+                    value,
+                    origin: Origin::Variable(name.to_owned()),
+                });
+            }
+        }
+    }
+    given
+}
+
+/// How a variable is named in faults.
+pub(super) fn variable(name: &str) -> String {
+    format!("environment variable {name}")
+}
+
+fn unknown(shape: &Shape, path: &SettingPath) -> String {
+    let name = path.join(".");
+    match shape.nearest(path) {
+        Some(meant) => {
+            let meant = meant.join(SEPARATOR).to_uppercase();
+            format!("unknown setting `{name}`; did you mean {PREFIX}{meant}?")
+        }
+        None => format!("unknown setting `{name}`; config.yaml lists them all"),
+    }
+}
+
+fn aliases(environment: &Environment, faults: &mut Vec<Fault>) -> Vec<Given> {
+    const LEVEL: &str = "AIGW_LOGGING__LEVEL";
+    const FORMAT_JSON: &str = "AIGW_LOGGING__FORMAT_JSON";
+    const TO_FILE: &str = "AIGW_LOGGING__TO_FILE";
+    let mut given = Vec::new();
+    let mut give = |key: &str, name: &str, value: Value| {
+        let path = vec!["logging".to_owned(), key.to_owned()];
+        given.push(Given {
+            path,
+            value,
+            origin: Origin::Variable(name.to_owned()),
+        });
+    };
+    if let Some(level) = environment.get(LEVEL) {
+        give("level", LEVEL, python_level(level).into());
+    }
+    match environment.get(FORMAT_JSON).map(|text| (text, as_bool(text))) {
+        None => {}
+        Some((_, Some(json))) => give("format", FORMAT_JSON, if json { "json" } else { "pretty" }.into()),
+        Some((text, None)) => faults.push(Fault::of_file(
+            variable(FORMAT_JSON),
+            format!("must be true or false, not {text:?}"),
+        )),
+    }
+    if let Some(file) = environment.get(TO_FILE) {
+        give("to_file", TO_FILE, text_or_nothing(file));
+    }
+    given
+}
+
+/// Those files are written for a Python program, whose levels are upper case and named a little differently.
+fn python_level(level: &str) -> String {
+    match level.to_lowercase().as_str() {
+        "warning" => "warn".to_owned(),
+        "critical" | "fatal" => "error".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn as_bool(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" | "" => Some(false),
+        _ => None,
+    }
+}
+
+fn text_or_nothing(text: &str) -> Value {
+    if text.is_empty() { Value::Null } else { text.into() }
+}
+
+/// A variable is a text; the default says what it stands for. What does not read as that stays a text
+/// and is refused with the setting's name.
+fn value_like(default: &Value, text: &str) -> Value {
+    match default {
+        Value::String(_) => text.into(),
+        Value::Null => text_or_nothing(text),
+        Value::Array(_) if !text.trim_start().starts_with('[') => text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .collect(),
+        _ => as_yaml(text).unwrap_or_else(|| text.into()),
+    }
+}
+
+fn as_yaml(text: &str) -> Option<Value> {
+    document::parse("", text)
+        .ok()
+        .and_then(|node| to_json(&node.value))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_variable_is_read_as_what_its_default_is() {
+        assert_eq!(value_like(&json!("18.6.0"), "18.6"), json!("18.6"));
+        assert_eq!(value_like(&json!(1), "1_000"), json!(1_000));
+        assert_eq!(value_like(&json!(true), "false"), json!(false));
+        assert_eq!(
+            value_like(&json!([]), "https://a.example, https://b.example"),
+            json!(["https://a.example", "https://b.example"])
+        );
+        assert_eq!(
+            value_like(&json!([]), "[https://a.example]"),
+            json!(["https://a.example"])
+        );
+        assert_eq!(value_like(&json!([]), ""), json!([]));
+        assert_eq!(value_like(&json!(null), ""), json!(null));
+        assert_eq!(value_like(&json!(null), "log.txt"), json!("log.txt"));
+        assert_eq!(value_like(&json!(1), "many"), json!("many"));
+    }
+}

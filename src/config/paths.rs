@@ -1,0 +1,26 @@
+//! What relative paths are relative to.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    Config,
+    layers::{Origin, Origins},
+};
+
+/// Turns relative paths into paths from the working directory: those of the file, and the defaults
+/// beside it, start at the file's folder; those of a variable at the working directory.
+pub(super) fn resolve(config: &mut Config, file: Option<&Path>, origins: &Origins) {
+    let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    let rebase = |setting: &str, path: &mut PathBuf| {
+        if !matches!(origins.get(setting), Some(Origin::Variable(_))) {
+            *path = folder.join(&*path);
+        }
+    };
+    if let Some(to_file) = &mut config.logging.to_file {
+        rebase("logging.to_file", to_file);
+    }
+    rebase("storage.path", &mut config.storage.path);
+    rebase("directory.path", &mut config.directory.path);
+    rebase("flags.path", &mut config.flags.path);
+    rebase("catalogue.path", &mut config.catalogue.path);
+}

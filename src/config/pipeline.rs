@@ -1,0 +1,85 @@
+use std::time::Duration;
+
+use garde::Validate;
+use serde::Deserialize;
+
+/// Bounds of a request on its way, and of the actors that carry it.
+#[derive(Clone, Debug, Deserialize, Validate)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub struct PipelineConfig {
+    #[garde(range(min = 1, max = 1_000_000))]
+    pub permits: usize,
+    #[garde(range(min = 1, max = 86_400))]
+    pub deadline_seconds: u64,
+    #[garde(range(min = 1, max = 86_400))]
+    pub idle_content_seconds: u64,
+    #[garde(skip)]
+    pub max_interruptions: u32,
+    #[garde(range(min = 1))]
+    pub terminal_retention_seconds: u64,
+    #[garde(skip)]
+    pub unaddressed_replay_seconds: u64,
+    #[garde(range(min = 1))]
+    pub retained_bytes: usize,
+    #[garde(skip)]
+    pub gather_after_chunks: u32,
+    #[garde(range(max = 10_000))]
+    pub gather_milliseconds: u64,
+    #[garde(range(min = 1))]
+    pub max_chunks: u32,
+    #[garde(range(min = 1))]
+    pub max_answer_bytes: usize,
+    #[garde(range(min = 1))]
+    pub max_resource_characters: usize,
+    #[garde(skip)]
+    pub max_restarts: u32,
+    #[garde(range(min = 1))]
+    pub restart_window_seconds: u64,
+    #[garde(range(min = 1))]
+    pub stuck_after_seconds: u64,
+    #[garde(range(min = 1))]
+    pub retry_after_seconds: u64,
+}
+
+impl PipelineConfig {
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        Duration::from_secs(self.deadline_seconds)
+    }
+
+    #[must_use]
+    pub fn idle_content(&self) -> Duration {
+        Duration::from_secs(self.idle_content_seconds)
+    }
+
+    #[must_use]
+    pub fn terminal_retention(&self) -> Duration {
+        Duration::from_secs(self.terminal_retention_seconds)
+    }
+
+    #[must_use]
+    pub fn unaddressed_replay(&self) -> Duration {
+        Duration::from_secs(self.unaddressed_replay_seconds)
+    }
+
+    #[must_use]
+    pub fn gather(&self) -> Duration {
+        Duration::from_millis(self.gather_milliseconds)
+    }
+
+    #[must_use]
+    pub fn restart_window(&self) -> Duration {
+        Duration::from_secs(self.restart_window_seconds)
+    }
+
+    #[must_use]
+    pub fn stuck_after(&self) -> Duration {
+        Duration::from_secs(self.stuck_after_seconds)
+    }
+
+    #[must_use]
+    pub fn retry_after(&self) -> Duration {
+        Duration::from_secs(self.retry_after_seconds)
+    }
+}

@@ -1,0 +1,102 @@
+//! `embedded/extractive`: answers without a model, by quoting.
+//!
+//! It takes the last user turn of a call, keeps apart what stands between tags (the material) and what
+//! does not (the question), and quotes the sentences that fit: from the material, or from the bundled
+//! documentation. The same call always gets the same answer, at once, and the answer says what it is.
+
+use std::sync::Arc;
+
+use duologue_actors::{
+    ports::{ModelCall, ModelError, ModelEvent, ModelProvider},
+    protocol::{Code, Role},
+};
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+
+mod bm25;
+mod code;
+mod extract;
+mod material;
+mod overview;
+mod passages;
+mod sentences;
+mod terms;
+mod vectors;
+
+use passages::Library;
+
+/// The provider's name in the configuration.
+pub const PROVIDER: &str = "embedded";
+/// The provider's only model.
+pub const MODEL: &str = "extractive";
+const FULL_NAME: &str = "embedded/extractive";
+
+/// How many words one delta carries.
+const WORDS_PER_DELTA: usize = 4;
+
+/// The provider with the documentation it may quote from.
+#[derive(Clone, Debug)]
+pub struct Extractive {
+    library: Arc<Library>,
+}
+
+impl Extractive {
+    /// `pages` are Markdown files, each with the path by which it is quoted.
+    #[must_use]
+    pub fn new(pages: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self {
+            library: Arc::new(Library::new(pages)),
+        }
+    }
+
+    /// The whole answer to a rendered prompt.
+    #[must_use]
+    pub fn answer(&self, prompt: &str) -> String {
+        extract::answer(&self.library, &material::parse(prompt))
+    }
+}
+
+impl ModelProvider for Extractive {
+    fn provider(&self) -> &str {
+        PROVIDER
+    }
+
+    fn model(&self) -> &str {
+        FULL_NAME
+    }
+
+    fn stream(&self, call: ModelCall) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
+        let provider = self.clone();
+        // A long discussion takes some milliseconds to rank, which the pipeline's thread has not got.
+        let answer = tokio::task::spawn_blocking(move || {
+            let prompt = call.turns.iter().rev().find(|turn| turn.role == Role::User);
+            provider.answer(prompt.map_or("", |turn| turn.content.as_str()))
+        });
+        stream::once(answer)
+            .flat_map(|answer| stream::iter(events(answer.ok())))
+            .boxed()
+    }
+}
+
+/// The answer as a model would stream it; without one, what broke.
+fn events(answer: Option<String>) -> Vec<Result<ModelEvent, ModelError>> {
+    let Some(answer) = answer else {
+        return vec![Err(ModelError {
+            code: Code::UpstreamUnavailable,
+            retry_after: None,
+        })];
+    };
+    let deltas = deltas(&answer).into_iter().map(ModelEvent::Content);
+    deltas.chain([ModelEvent::Finished]).map(Ok).collect()
+}
+
+/// The answer in pieces of a few words, white space included, so that together they are the answer.
+fn deltas(answer: &str) -> Vec<String> {
+    let words: Vec<&str> = answer.split_inclusive(char::is_whitespace).collect();
+    words.chunks(WORDS_PER_DELTA).map(<[&str]>::concat).collect()
+}
+
+#[cfg(test)]
+mod tests;

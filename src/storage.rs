@@ -1,0 +1,505 @@
+//! The store in one file: SQLite behind the `Journal` and `ConversationStore` ports.
+//!
+//! One thread writes: whatever waits goes into one transaction, and each asker hears of it after the commit
+//! has been synced (`writer`). Another reads, on a connection of its own, what has been committed. The data
+//! folder belongs to one process at a time (`lock`).
+//!
+//! Invariants: nothing is acknowledged before its sync; no statement of a conversation leaves out its owner;
+//! an error never holds a stored value.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use async_trait::async_trait;
+use duologue_actors::{
+    ports::{AcceptedRecord, ConversationLimits, ConversationStore, Journal, StoreError, TerminalRecord},
+    protocol::{ChatMessage, RequestId, UserId},
+};
+use rusqlite::Connection;
+use tokio::sync::mpsc;
+
+use self::{
+    columns::store_error,
+    lock::{FolderLock, LockError},
+    worker::{Answer, Worker},
+    writer::{Job, Record, Wanted, Write, Writer},
+};
+
+mod columns;
+mod conversation;
+mod journal;
+mod lock;
+mod schema;
+mod worker;
+mod writer;
+
+pub use lock::Holder;
+
+/// Why the store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{holder} is using the data folder {}; stop it, or set storage.path to another folder", folder.display())]
+    Held { folder: PathBuf, holder: Holder },
+    #[error("cannot use the data folder {}; make it writable, or set storage.path to another folder", folder.display())]
+    Folder { folder: PathBuf, source: io::Error },
+    #[error("{} is not a duologue database; move it away, or set storage.path to another folder", path.display())]
+    NotADatabase { path: PathBuf },
+    #[error(
+        "{} was written by a newer duologue (schema {found}, this one knows {known}); run that version, or set storage.path to another folder",
+        path.display()
+    )]
+    NewerSchema { path: PathBuf, found: u32, known: u32 },
+    #[error(
+        "{} can't have a write-ahead log here (journal mode {mode}); set storage.path to a folder on a local disk",
+        path.display()
+    )]
+    NotDurable { path: PathBuf, mode: String },
+    #[error("cannot open the database {}", path.display())]
+    Sqlite { path: PathBuf, source: rusqlite::Error },
+    #[error("cannot start a storage thread")]
+    Thread(#[source] io::Error),
+}
+
+type Read = Box<dyn FnOnce(&Connection) + Send>;
+
+/// The open store. Dropping it does what [`Storage::close`] does, but blocks meanwhile.
+pub struct Storage {
+    // Dropped in this order: the writer tidies the file, which takes that nobody reads.
+    reader: Arc<Worker<Read>>,
+    writer: Arc<Worker<Box<dyn Job>>>,
+    record: Arc<Record>,
+    limits: ConversationLimits,
+}
+
+impl Storage {
+    /// Opens the store in `folder`, which is created when it is not there. Blocks: for the start only.
+    ///
+    /// # Errors
+    /// When another process has the folder, or it holds what this version cannot write to.
+    pub fn open(folder: &Path, limits: ConversationLimits) -> Result<Self, OpenError> {
+        let unusable = |source| OpenError::Folder {
+            folder: folder.to_owned(),
+            source,
+        };
+        schema::create_folder(folder).map_err(unusable)?;
+        let lock = FolderLock::take(folder).map_err(|error| match error {
+            LockError::Held(holder) => OpenError::Held {
+                folder: folder.to_owned(),
+                holder,
+            },
+            LockError::Io(source) => unusable(source),
+        })?;
+        let (connection, path) = schema::open_writer(folder)?;
+        let reading = schema::open_reader(&path)?;
+        let record = Arc::new(Record::new());
+        let writer = Writer {
+            connection,
+            record: record.clone(),
+            lock,
+        };
+        let writer =
+            Worker::start("storage-writer", move |jobs| writer.run(jobs)).map_err(OpenError::Thread)?;
+        let reader = Worker::start("storage-reader", move |reads| serve_reads(&reading, reads))
+            .map_err(OpenError::Thread)?;
+        Ok(Self {
+            reader: Arc::new(reader),
+            writer: Arc::new(writer),
+            record,
+            limits,
+        })
+    }
+
+    /// Whether the last write was taken, and the next one can be.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.record.writable() && self.writer.is_running()
+    }
+
+    /// How many transactions have been committed and synced since the start.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.record.commits()
+    }
+
+    /// For readiness: fine while writes are taken; once one was not, tries again, so that a store without
+    /// other work finds out that it can write.
+    ///
+    /// # Errors
+    /// When the store takes no writes.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        if self.is_writable() {
+            return Ok(());
+        }
+        self.write(Wanted::WhileAwaited, schema::check_room).await
+    }
+
+    /// Finishes what has been handed over, leaves one tidy file and gives the folder back. Whatever comes
+    /// later is refused.
+    pub async fn close(&self) {
+        let (reader, writer) = (self.reader.clone(), self.writer.clone());
+        let closing = tokio::task::spawn_blocking(move || {
+            reader.stop();
+            writer.stop();
+        });
+        if let Err(error) = closing.await {
+            tracing::error!(%error, "storage.close.failed");
+        }
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        wanted: Wanted,
+        statements: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer
+            .ask(|asker| Write::job(wanted, statements, asker))
+            .await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.reader
+            .ask(|asker: Answer<T>| -> Read {
+                Box::new(move |connection| {
+                    if !asker.is_closed() {
+                        // The asker may give up in between; then nobody misses the answer.
+                        asker.send(query(connection).map_err(store_error)).ok();
+                    }
+                })
+            })
+            .await
+    }
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Storage")
+            .field("record", &self.record)
+            .field("limits", &self.limits)
+            .finish()
+    }
+}
+
+fn serve_reads(connection: &Connection, mut reads: mpsc::Receiver<Read>) {
+    while let Some(read) = reads.blocking_recv() {
+        read(connection);
+    }
+}
+
+#[async_trait]
+impl Journal for Storage {
+    async fn accept(&self, record: AcceptedRecord) -> Result<(), StoreError> {
+        // Whoever gives up waiting tells the client it was not taken: then it had better not be.
+        self.write(Wanted::WhileAwaited, move |connection| {
+            journal::accept(connection, &record)
+        })
+        .await
+    }
+
+    async fn end(&self, terminal: TerminalRecord) -> Result<TerminalRecord, StoreError> {
+        self.write(Wanted::Always, move |connection| {
+            journal::end(connection, terminal)
+        })
+        .await
+    }
+
+    async fn terminal(&self, request_id: RequestId) -> Result<Option<TerminalRecord>, StoreError> {
+        self.read(move |connection| journal::terminal(connection, request_id))
+            .await
+    }
+
+    async fn take_unfinished(&self) -> Result<Vec<AcceptedRecord>, StoreError> {
+        self.write(Wanted::WhileAwaited, journal::take_unfinished).await
+    }
+
+    async fn terminals_since(&self, since: SystemTime) -> Result<Vec<TerminalRecord>, StoreError> {
+        self.read(move |connection| journal::terminals_since(connection, since))
+            .await
+    }
+
+    async fn forget_ended_before(&self, before: SystemTime) -> Result<u64, StoreError> {
+        self.write(Wanted::Always, move |connection| {
+            journal::forget_ended_before(connection, before)
+        })
+        .await
+        .map(|forgotten| forgotten as u64)
+    }
+}
+
+#[async_trait]
+impl ConversationStore for Storage {
+    async fn append(&self, owner: UserId, message: ChatMessage) -> Result<(), StoreError> {
+        let limits = self.limits;
+        self.write(Wanted::Always, move |connection| {
+            conversation::append(connection, &limits, owner, &message)
+        })
+        .await
+    }
+
+    async fn messages(&self, owner: UserId, now: SystemTime) -> Result<Vec<ChatMessage>, StoreError> {
+        let limits = self.limits;
+        self.read(move |connection| conversation::messages(connection, &limits, owner, now))
+            .await
+    }
+
+    async fn forget_expired(&self, now: SystemTime) -> Result<u64, StoreError> {
+        let limits = self.limits;
+        self.write(Wanted::Always, move |connection| {
+            conversation::forget_expired(connection, &limits, now)
+        })
+        .await
+        .map(|forgotten| forgotten as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, time::Duration};
+
+    use duologue_actors::protocol::{Failure, Hop, Outcome};
+    use futures::future::join_all;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::storage::{
+        conversation::a_message,
+        journal::{a_terminal, an_accepted, at},
+    };
+
+    fn open(folder: &TempDir) -> Storage {
+        Storage::open(folder.path(), ConversationLimits::default()).unwrap()
+    }
+
+    fn temporary() -> (TempDir, Storage) {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = open(&folder);
+        (folder, storage)
+    }
+
+    #[tokio::test]
+    async fn what_was_acknowledged_is_there_after_reopening() {
+        let (folder, storage) = temporary();
+        let (unfinished, finished) = (an_accepted(1), an_accepted(2));
+        let terminal = a_terminal(&finished, "42");
+        storage.accept(unfinished.clone()).await.unwrap();
+        storage.accept(finished.clone()).await.unwrap();
+        storage.end(terminal.clone()).await.unwrap();
+        storage.append(UserId(1), a_message(3, "hello")).await.unwrap();
+        storage.close().await;
+
+        let storage = open(&folder);
+        assert_eq!(
+            storage.terminal(finished.request_id).await.unwrap(),
+            Some(terminal.clone())
+        );
+        assert_eq!(storage.terminals_since(at(0)).await.unwrap(), [terminal]);
+        let taken = storage.take_unfinished().await.unwrap();
+        assert_eq!(
+            taken,
+            [AcceptedRecord {
+                interruptions: 1,
+                ..unfinished
+            }]
+        );
+        let contents = storage.messages(UserId(1), at(3)).await.unwrap();
+        assert_eq!(
+            contents
+                .iter()
+                .map(|message| &*message.content)
+                .collect::<Vec<_>>(),
+            ["hello"]
+        );
+    }
+
+    #[tokio::test]
+    async fn raised_interruptions_survive_the_next_crash() {
+        let (folder, storage) = temporary();
+        storage.accept(an_accepted(1)).await.unwrap();
+        for starts in 1..=3 {
+            assert_eq!(storage.take_unfinished().await.unwrap()[0].interruptions, starts);
+        }
+        drop(storage);
+        assert_eq!(open(&folder).take_unfinished().await.unwrap()[0].interruptions, 4);
+    }
+
+    #[tokio::test]
+    async fn five_hundred_requests_at_once_share_commits_and_none_is_lost() {
+        let (_folder, storage) = temporary();
+        let records: Vec<_> = (0..500).map(an_accepted).collect();
+        let before = storage.commits();
+        for outcome in join_all(records.iter().map(|record| storage.accept(record.clone()))).await {
+            outcome.unwrap();
+        }
+        let commits = storage.commits() - before;
+        assert!(commits < 50, "{commits} commits for 500 requests");
+        let ids = |records: &[AcceptedRecord]| {
+            records
+                .iter()
+                .map(|record| record.request_id)
+                .collect::<HashSet<_>>()
+        };
+        assert_eq!(ids(&storage.take_unfinished().await.unwrap()), ids(&records));
+    }
+
+    #[tokio::test]
+    async fn of_many_ends_at_once_all_askers_hear_the_same_one() {
+        let (_folder, storage) = temporary();
+        let record = an_accepted(1);
+        storage.accept(record.clone()).await.unwrap();
+        let ends = (0..50).map(|number| storage.end(a_terminal(&record, &number.to_string())));
+        let standing: HashSet<_> = join_all(ends)
+            .await
+            .into_iter()
+            .map(|terminal| terminal.unwrap().message_id)
+            .collect();
+        assert_eq!(standing.len(), 1);
+        let kept = storage.terminal(record.request_id).await.unwrap().unwrap();
+        assert!(standing.contains(&kept.message_id));
+    }
+
+    #[test]
+    fn a_second_process_is_told_who_has_the_folder_and_what_to_do() {
+        let (folder, _storage) = temporary();
+        let refused = Storage::open(folder.path(), ConversationLimits::default())
+            .err()
+            .unwrap();
+        let text = refused.to_string();
+        let pid = std::process::id().to_string();
+        for part in [&*pid, &*folder.path().to_string_lossy(), "storage.path"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_closed_store_refuses_writes_and_reads_and_frees_the_folder() {
+        let (folder, storage) = temporary();
+        storage.accept(an_accepted(1)).await.unwrap();
+        storage.close().await;
+        assert!(matches!(
+            storage.accept(an_accepted(2)).await,
+            Err(StoreError::Unavailable(_))
+        ));
+        assert!(matches!(
+            storage.messages(UserId(1), at(0)).await,
+            Err(StoreError::Unavailable(_))
+        ));
+        let names: HashSet<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(
+            names,
+            HashSet::from(["duologue.sqlite3".into(), "duologue.lock".into()])
+        );
+        open(&folder);
+    }
+
+    #[tokio::test]
+    async fn writes_handed_over_before_the_close_are_done() {
+        let (folder, storage) = temporary();
+        let records: Vec<_> = (0..100).map(an_accepted).collect();
+        let (written, ()) = tokio::join!(
+            join_all(records.iter().map(|record| storage.accept(record.clone()))),
+            storage.close()
+        );
+        let acknowledged = written.iter().filter(|outcome| outcome.is_ok()).count();
+        drop(storage);
+        assert_eq!(acknowledged, 100);
+        assert_eq!(open(&folder).take_unfinished().await.unwrap().len(), acknowledged);
+    }
+
+    async fn limit_pages(storage: &Storage, most: i64) {
+        storage
+            .write(Wanted::Always, move |connection| {
+                connection.pragma_update_and_check(None, "max_page_count", most, |_| Ok(()))
+            })
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_the_write_and_room_mends_it() {
+        let (_folder, storage) = temporary();
+        let kept = an_accepted(1);
+        storage.accept(kept.clone()).await.unwrap();
+        // SQLite does not go below what is used already.
+        limit_pages(&storage, 1).await;
+        let mut big = an_accepted(2);
+        big.input
+            .insert("content".to_owned(), "long ".repeat(100_000).into());
+        let refused = storage.accept(big.clone()).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+        assert!(!storage.is_writable());
+        assert!(storage.probe().await.is_err());
+
+        limit_pages(&storage, 1_000_000).await;
+        assert_eq!(storage.probe().await, Ok(()));
+        storage.accept(big.clone()).await.unwrap();
+        assert!(storage.is_writable());
+        let ids: Vec<_> = storage
+            .take_unfinished()
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.request_id)
+            .collect();
+        assert_eq!(ids, [kept.request_id, big.request_id]);
+    }
+
+    #[tokio::test]
+    async fn a_row_that_cannot_be_read_is_reported_as_corrupt() {
+        let (_folder, storage) = temporary();
+        let record = an_accepted(1);
+        storage.end(a_terminal(&record, "fine")).await.unwrap();
+        storage
+            .write(Wanted::Always, |connection| {
+                connection.execute("UPDATE terminals SET outcome = 'a secret answer'", [])
+            })
+            .await
+            .unwrap();
+        let error = storage.terminal(record.request_id).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupt(_)), "{error:?}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn retention_goes_through_the_same_writer() {
+        let (_folder, storage) = temporary();
+        let terminal = a_terminal(&an_accepted(1), "42");
+        storage.end(terminal.clone()).await.unwrap();
+        storage.append(UserId(1), a_message(1, "hello")).await.unwrap();
+        let later = terminal.ended_at + Duration::from_secs(4 * 24 * 60 * 60);
+        assert_eq!(storage.forget_ended_before(later).await, Ok(1));
+        assert_eq!(storage.forget_expired(later).await, Ok(1));
+        assert_eq!(storage.terminal(terminal.request_id).await, Ok(None));
+    }
+
+    #[test]
+    fn the_ports_are_met_by_one_shared_store() {
+        fn shared(storage: Arc<Storage>) -> (Arc<dyn Journal>, Arc<dyn ConversationStore>) {
+            (storage.clone(), storage)
+        }
+        let (_folder, storage) = temporary();
+        shared(Arc::new(storage));
+    }
+
+    #[tokio::test]
+    async fn partial_answers_and_failures_come_back_as_they_were() {
+        let (_folder, storage) = temporary();
+        let record = an_accepted(1);
+        let mut terminal = a_terminal(&record, "");
+        terminal.model = None;
+        terminal.outcome = Outcome::Failed {
+            failure: Failure::internal(Hop::Provider).retry_after(Duration::from_millis(1_500)),
+            partial: "half an ans\u{0}wer".to_owned(),
+        };
+        storage.end(terminal.clone()).await.unwrap();
+        assert_eq!(storage.terminal(record.request_id).await, Ok(Some(terminal)));
+    }
+}

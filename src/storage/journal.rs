@@ -1,0 +1,297 @@
+//! The statements of the journal. A request is in `accepted` until it ends, then in `terminals`; never in both.
+
+use std::{sync::Arc, time::SystemTime};
+
+use duologue_actors::{
+    ports::{AcceptedRecord, Resource, TerminalRecord},
+    protocol::{MessageId, RequestId},
+};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::columns::{Global, Id, Json, Nanoseconds, Owner};
+
+/// Writes an accepted request. One that is there already, or has ended, stays as it is.
+pub(super) fn accept(connection: &Connection, record: &AcceptedRecord) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO accepted
+         SELECT :request_id, :owner, :action, :input, :resource_id, :resource, :client_subscription_id,
+                :platform_origin, :accepted_at, :deadline, :interruptions
+         WHERE NOT EXISTS (SELECT 1 FROM terminals WHERE request_id = :request_id)
+         ON CONFLICT (request_id) DO NOTHING",
+    )?;
+    statement.execute(named_params! {
+        ":request_id": Id::from(record.request_id),
+        ":owner": Owner(record.owner),
+        ":action": record.action,
+        ":input": Json(&record.input),
+        ":resource_id": record.resource_id.clone().map(Global),
+        ":resource": record.resource.as_deref().map(Json),
+        ":client_subscription_id": record.client_subscription_id,
+        ":platform_origin": record.platform_origin,
+        ":accepted_at": Nanoseconds(record.accepted_at),
+        ":deadline": Nanoseconds(record.deadline),
+        ":interruptions": record.interruptions,
+    })?;
+    Ok(())
+}
+
+/// Writes how a request ended, unless it has ended before; returns the terminal that stands.
+pub(super) fn end(connection: &Connection, offered: TerminalRecord) -> rusqlite::Result<TerminalRecord> {
+    if let Some(standing) = terminal(connection, offered.request_id)? {
+        return Ok(standing);
+    }
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO terminals (request_id, owner, action, resource_id, client_subscription_id, outcome,
+                                model, message_id, ended_at)
+         VALUES (:request_id, :owner, :action, :resource_id, :client_subscription_id, :outcome,
+                 :model, :message_id, :ended_at)",
+    )?;
+    statement.execute(named_params! {
+        ":request_id": Id::from(offered.request_id),
+        ":owner": Owner(offered.owner),
+        ":action": offered.action,
+        ":resource_id": offered.resource_id.clone().map(Global),
+        ":client_subscription_id": offered.client_subscription_id,
+        ":outcome": Json(&offered.outcome),
+        ":model": offered.model,
+        ":message_id": Id::from(offered.message_id),
+        ":ended_at": Nanoseconds(offered.ended_at),
+    })?;
+    connection
+        .prepare_cached("DELETE FROM accepted WHERE request_id = ?1")?
+        .execute([Id::from(offered.request_id)])?;
+    Ok(offered)
+}
+
+pub(super) fn terminal(connection: &Connection, id: RequestId) -> rusqlite::Result<Option<TerminalRecord>> {
+    connection
+        .prepare_cached("SELECT * FROM terminals WHERE request_id = ?1")?
+        .query_row([Id::from(id)], terminal_record)
+        .optional()
+}
+
+/// Raises every unfinished request's `interruptions` and returns them all, oldest first.
+pub(super) fn take_unfinished(connection: &Connection) -> rusqlite::Result<Vec<AcceptedRecord>> {
+    connection
+        .prepare_cached("UPDATE accepted SET interruptions = interruptions + 1")?
+        .execute([])?;
+    connection
+        .prepare_cached("SELECT * FROM accepted ORDER BY accepted_at, request_id")?
+        .query_map([], accepted_record)?
+        .collect()
+}
+
+/// The terminals written at or after `since`, oldest first.
+pub(super) fn terminals_since(
+    connection: &Connection,
+    since: SystemTime,
+) -> rusqlite::Result<Vec<TerminalRecord>> {
+    connection
+        .prepare_cached("SELECT * FROM terminals WHERE ended_at >= ?1 ORDER BY ended_at, request_id")?
+        .query_map([Nanoseconds(since)], terminal_record)?
+        .collect()
+}
+
+/// Forgets the requests that ended before `before`; returns how many.
+pub(super) fn forget_ended_before(connection: &Connection, before: SystemTime) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached("DELETE FROM terminals WHERE ended_at < ?1")?
+        .execute([Nanoseconds(before)])
+}
+
+fn accepted_record(row: &Row<'_>) -> rusqlite::Result<AcceptedRecord> {
+    Ok(AcceptedRecord {
+        request_id: request_id(row)?,
+        owner: row.get::<_, Owner>("owner")?.0,
+        action: row.get("action")?,
+        input: row.get::<_, Json<_>>("input")?.0,
+        resource_id: row.get::<_, Option<Global>>("resource_id")?.map(|id| id.0),
+        resource: row
+            .get::<_, Option<Json<Resource>>>("resource")?
+            .map(|json| Arc::new(json.0)),
+        client_subscription_id: row.get("client_subscription_id")?,
+        platform_origin: row.get("platform_origin")?,
+        accepted_at: row.get::<_, Nanoseconds>("accepted_at")?.0,
+        deadline: row.get::<_, Nanoseconds>("deadline")?.0,
+        interruptions: row.get("interruptions")?,
+    })
+}
+
+fn terminal_record(row: &Row<'_>) -> rusqlite::Result<TerminalRecord> {
+    Ok(TerminalRecord {
+        request_id: request_id(row)?,
+        owner: row.get::<_, Owner>("owner")?.0,
+        action: row.get("action")?,
+        resource_id: row.get::<_, Option<Global>>("resource_id")?.map(|id| id.0),
+        client_subscription_id: row.get("client_subscription_id")?,
+        outcome: row.get::<_, Json<_>>("outcome")?.0,
+        model: row.get("model")?,
+        message_id: MessageId(row.get::<_, Id>("message_id")?.0),
+        ended_at: row.get::<_, Nanoseconds>("ended_at")?.0,
+    })
+}
+
+fn request_id(row: &Row<'_>) -> rusqlite::Result<RequestId> {
+    Ok(RequestId::from(row.get::<_, Id>("request_id")?.0))
+}
+
+#[cfg(test)]
+pub(super) use self::tests::{a_terminal, an_accepted, at};
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use duologue_actors::{
+        ports::Comment,
+        protocol::{Failure, GlobalId, Hop, Outcome, UserId},
+    };
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::storage::schema::in_memory;
+
+    /// So many seconds into the test.
+    pub fn at(second: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::new(1_787_000_000 + second, 123_456_789)
+    }
+
+    /// A request accepted at that second, with every field filled.
+    pub fn an_accepted(second: u64) -> AcceptedRecord {
+        AcceptedRecord {
+            request_id: RequestId::new(),
+            owner: UserId(1),
+            action: "chat".to_owned(),
+            input: serde_json::from_str(r#"{"content": "why?", "nested": {"n": [1, null, true]}}"#).unwrap(),
+            resource_id: Some(GlobalId::of("Issue", 52)),
+            resource: Some(Arc::new(Resource {
+                id: GlobalId::of("Issue", 52),
+                title: "Slow \"pipeline\"".to_owned(),
+                description: "Zeile eins\nLinie zwei".to_owned(),
+                comments: vec![Comment {
+                    author: "bob".to_owned(),
+                    text: "👍".to_owned(),
+                }],
+            })),
+            client_subscription_id: Some("randomId".to_owned()),
+            platform_origin: Some("vs_code_extension".to_owned()),
+            accepted_at: at(second),
+            deadline: at(second + 120),
+            interruptions: 0,
+        }
+    }
+
+    /// A completed end of the request, two seconds after it was accepted.
+    pub fn a_terminal(record: &AcceptedRecord, content: &str) -> TerminalRecord {
+        TerminalRecord {
+            request_id: record.request_id,
+            owner: record.owner,
+            action: record.action.clone(),
+            resource_id: record.resource_id.clone(),
+            client_subscription_id: record.client_subscription_id.clone(),
+            outcome: Outcome::Completed {
+                content: content.to_owned(),
+            },
+            model: Some("embedded/extractive".to_owned()),
+            message_id: MessageId::new(),
+            ended_at: record.accepted_at + Duration::from_secs(2),
+        }
+    }
+
+    fn unfinished(connection: &Connection) -> Vec<RequestId> {
+        take_unfinished(connection)
+            .unwrap()
+            .iter()
+            .map(|record| record.request_id)
+            .collect()
+    }
+
+    #[test]
+    fn every_field_of_a_request_comes_back() {
+        let connection = in_memory();
+        let full = an_accepted(1);
+        let bare = AcceptedRecord {
+            input: serde_json::Map::new(),
+            resource_id: None,
+            resource: None,
+            client_subscription_id: None,
+            platform_origin: None,
+            ..an_accepted(2)
+        };
+        accept(&connection, &full).unwrap();
+        accept(&connection, &bare).unwrap();
+        let taken = take_unfinished(&connection).unwrap();
+        let raised = |record| AcceptedRecord {
+            interruptions: 1,
+            ..record
+        };
+        assert_eq!(taken, [raised(full), raised(bare)]);
+    }
+
+    #[test]
+    fn unfinished_requests_come_oldest_first_and_finished_ones_do_not() {
+        let connection = in_memory();
+        let (late, early, done) = (an_accepted(9), an_accepted(1), an_accepted(5));
+        for record in [&late, &done, &early] {
+            accept(&connection, record).unwrap();
+        }
+        end(&connection, a_terminal(&done, "42")).unwrap();
+        assert_eq!(unfinished(&connection), [early.request_id, late.request_id]);
+    }
+
+    #[test]
+    fn the_first_terminal_stands_whatever_comes_later() {
+        let connection = in_memory();
+        let record = an_accepted(1);
+        accept(&connection, &record).unwrap();
+        let first = a_terminal(&record, "42");
+        let mut second = a_terminal(&record, "");
+        second.outcome = Outcome::Failed {
+            failure: Failure::internal(Hop::Cache),
+            partial: String::new(),
+        };
+        assert_eq!(end(&connection, first.clone()).unwrap(), first);
+        assert_eq!(end(&connection, second).unwrap(), first);
+        assert_eq!(terminal(&connection, record.request_id).unwrap(), Some(first));
+    }
+
+    #[test]
+    fn accepting_twice_is_accepting_once_and_what_has_ended_stays_ended() {
+        let connection = in_memory();
+        let record = an_accepted(1);
+        accept(&connection, &record).unwrap();
+        accept(&connection, &record).unwrap();
+        assert_eq!(unfinished(&connection), [record.request_id]);
+        end(&connection, a_terminal(&record, "42")).unwrap();
+        accept(&connection, &record).unwrap();
+        assert_eq!(unfinished(&connection), []);
+    }
+
+    #[test]
+    fn terminals_are_listed_from_a_moment_on_oldest_first() {
+        let connection = in_memory();
+        let [first, second, third] =
+            [1, 2, 3].map(|second| a_terminal(&an_accepted(second), &second.to_string()));
+        for terminal in [&third, &first, &second] {
+            end(&connection, terminal.clone()).unwrap();
+        }
+        assert_eq!(
+            terminals_since(&connection, second.ended_at).unwrap(),
+            [second, third]
+        );
+    }
+
+    #[test]
+    fn only_requests_that_ended_before_the_moment_are_forgotten() {
+        let connection = in_memory();
+        let [gone, kept] = [1, 2].map(|second| a_terminal(&an_accepted(second), "42"));
+        let running = an_accepted(0);
+        accept(&connection, &running).unwrap();
+        for terminal in [&gone, &kept] {
+            end(&connection, terminal.clone()).unwrap();
+        }
+        assert_eq!(forget_ended_before(&connection, kept.ended_at).unwrap(), 1);
+        assert_eq!(terminals_since(&connection, at(0)).unwrap(), [kept]);
+        assert_eq!(unfinished(&connection), [running.request_id]);
+    }
+}
