@@ -13,12 +13,7 @@ pub struct Catalogue(BTreeMap<String, Arc<Action>>);
 impl Catalogue {
     #[must_use]
     pub fn new(actions: Vec<Action>) -> Self {
-        Self(
-            actions
-                .into_iter()
-                .map(|action| (action.name.clone(), Arc::new(action)))
-                .collect(),
-        )
+        Self(actions.into_iter().map(|action| (action.name.clone(), Arc::new(action))).collect())
     }
 
     #[must_use]

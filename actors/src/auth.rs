@@ -61,12 +61,7 @@ impl Auth {
         directory: Arc<dyn Directory>,
         feature_flag: Recipient<Authenticated>,
     ) -> Self {
-        Self {
-            desk,
-            verifier,
-            directory,
-            feature_flag,
-        }
+        Self { desk, verifier, directory, feature_flag }
     }
 }
 
@@ -111,10 +106,7 @@ impl Handler<Verified> for Auth {
         self.desk.take("Verified", Some(request.id));
         match verdict {
             Ok(identity) => {
-                let caller = Caller {
-                    user: identity.user,
-                    credentials: Some(credentials),
-                };
+                let caller = Caller { user: identity.user, credentials: Some(credentials) };
                 forward(&self.feature_flag, Authenticated { request, caller });
             }
             Err(error) => self.desk.end(request.id, refusal(&error)),
@@ -153,10 +145,7 @@ impl Handler<OwnerLookedUp> for Auth {
         self.desk.take("OwnerLookedUp", Some(request.id));
         match answer {
             Ok(Some(user)) => {
-                let caller = Caller {
-                    user,
-                    credentials: None,
-                };
+                let caller = Caller { user, credentials: None };
                 forward(&self.feature_flag, Authenticated { request, caller });
             }
             Ok(None) => self.desk.end(request.id, refusal(&VerifyError::Invalid)),
@@ -173,12 +162,7 @@ impl Handler<Identify> for Auth {
         self.desk.take("Identify", None);
         let verifier = self.verifier.clone();
         self.desk.clear();
-        Box::pin(async move {
-            verifier
-                .verify(&credentials)
-                .await
-                .map_err(|error| refusal(&error))
-        })
+        Box::pin(async move { verifier.verify(&credentials).await.map_err(|error| refusal(&error)) })
     }
 }
 

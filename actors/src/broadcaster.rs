@@ -81,11 +81,7 @@ pub struct Broadcaster {
 impl Broadcaster {
     /// `has_room` is kept false while the requests in flight fill the memory meant for events.
     pub(crate) fn new(desk: Desk, clock: Clock, limits: Limits, has_room: Arc<AtomicBool>) -> Self {
-        Self {
-            desk,
-            clock,
-            correlation: Correlation::new(limits, has_room),
-        }
+        Self { desk, clock, correlation: Correlation::new(limits, has_room) }
     }
 
     fn tick(&mut self) {
@@ -123,15 +119,7 @@ impl Supervised for Broadcaster {
 impl Handler<Await> for Broadcaster {
     type Result = ();
 
-    fn handle(
-        &mut self,
-        Await {
-            request_id,
-            deadline,
-            reply,
-        }: Await,
-        _: &mut Self::Context,
-    ) {
+    fn handle(&mut self, Await { request_id, deadline, reply }: Await, _: &mut Self::Context) {
         self.desk.take("Await", Some(request_id));
         self.correlation.await_acceptance(request_id, deadline, reply);
         self.desk.clear();

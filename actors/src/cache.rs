@@ -171,21 +171,11 @@ impl Cache {
             journal: shelves.journal.clone(),
             conversation: shelves.conversation.clone(),
         };
-        Self {
-            desk,
-            shelves,
-            stores,
-            neighbours,
-            ledger: Ledger::default(),
-            ready,
-        }
+        Self { desk, shelves, stores, neighbours, ledger: Ledger::default(), ready }
     }
 
     fn refuse(&self, request_id: RequestId, failure: Failure) {
-        deliver(
-            &self.neighbours.recorded,
-            Recorded::Refused { request_id, failure },
-        );
+        deliver(&self.neighbours.recorded, Recorded::Refused { request_id, failure });
     }
 
     /// Writes an end beside the actor; `Finished` comes back when it stands.
@@ -212,9 +202,7 @@ impl Cache {
             Verdict::Nothing => {}
             Verdict::Write(ended) => self.write_end(ended, ctx),
             Verdict::Repeat(request_id) => self.repeat(request_id, ctx),
-            Verdict::Refuse(Ended {
-                request_id, outcome, ..
-            }) => match outcome {
+            Verdict::Refuse(Ended { request_id, outcome, .. }) => match outcome {
                 Outcome::Failed { failure, .. } => self.refuse(request_id, failure),
                 // Only accepted requests are completed or cancelled; whatever this is, it is over.
                 Outcome::Completed { .. } | Outcome::Cancelled { .. } => {
@@ -243,8 +231,7 @@ impl Cache {
             self.ledger.forget_finished_before(before);
         }
         let (stores, now) = (self.stores.clone(), self.shelves.clock.now());
-        self.desk
-            .work(None, async move { stores.sweep(now, retention).await });
+        self.desk.work(None, async move { stores.sweep(now, retention).await });
         self.desk.clear();
     }
 
@@ -264,8 +251,7 @@ impl Actor for Cache {
         if !self.ready.is_cancelled() {
             let (stores, back) = (self.stores.clone(), ctx.address().recipient());
             let retention = self.shelves.limits.terminal_retention;
-            self.desk
-                .work(None, async move { deliver(&back, stores.load(retention).await) });
+            self.desk.work(None, async move { deliver(&back, stores.load(retention).await) });
         }
     }
 }
@@ -315,11 +301,7 @@ impl Handler<Journalled> for Cache {
     type Result = ();
 
     fn handle(&mut self, journalled: Journalled, ctx: &mut Self::Context) {
-        let Journalled {
-            authorized,
-            echo,
-            written,
-        } = journalled;
+        let Journalled { authorized, echo, written } = journalled;
         let request_id = authorized.request().id;
         self.desk.take("Journalled", Some(request_id));
         match written {

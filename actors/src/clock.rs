@@ -14,10 +14,7 @@ pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
 impl Clock {
     #[must_use]
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the system's clock"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
     pub fn system() -> Self {
         Self(Arc::new(SystemTime::now))
     }
@@ -53,20 +50,14 @@ pub struct Deadline {
 impl Deadline {
     #[must_use]
     pub fn after(clock: &Clock, wait: Duration) -> Self {
-        Self {
-            at: clock.now() + wait,
-            timer: Instant::now() + wait,
-        }
+        Self { at: clock.now() + wait, timer: Instant::now() + wait }
     }
 
     /// The deadline of a request that was accepted by an earlier process.
     #[must_use]
     pub fn at(clock: &Clock, at: SystemTime) -> Self {
         let left = at.duration_since(clock.now()).unwrap_or_default();
-        Self {
-            at,
-            timer: Instant::now() + left,
-        }
+        Self { at, timer: Instant::now() + left }
     }
 
     #[must_use]

@@ -50,13 +50,7 @@ impl Completion {
         ends: Recipient<Ended>,
         limits: Limits,
     ) -> Self {
-        Self {
-            desk,
-            models,
-            chunks,
-            ends,
-            limits,
-        }
+        Self { desk, models, chunks, ends, limits }
     }
 
     fn begin(&self, accepted: Accepted) -> Result<(), Failure> {
@@ -76,17 +70,10 @@ impl Completion {
         };
         let ends = self.ends.clone();
         self.desk.work(Some(request_id), async move {
-            let outcome = run.to_its_end(model.stream(call)).await;
+            let outcome = run.drive(model.stream(call)).await;
             let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(%request_id, model = model.model(), millis, "model call ended");
-            deliver(
-                &ends,
-                Ended {
-                    request_id,
-                    outcome,
-                    model: Some(model.model().to_owned()),
-                },
-            );
+            deliver(&ends, Ended { request_id, outcome, model: Some(model.model().to_owned()) });
             // The permit comes back only now.
             drop(accepted);
         });

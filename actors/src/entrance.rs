@@ -102,10 +102,7 @@ impl Entrance {
     /// # Errors
     /// `unauthenticated` when nobody does.
     pub async fn identify(&self, credentials: Credentials) -> Result<Identity, Failure> {
-        self.identify
-            .send(Identify { credentials })
-            .await
-            .map_err(lost(Hop::Auth))?
+        self.identify.send(Identify { credentials }).await.map_err(lost(Hop::Auth))?
     }
 
     /// Sends a request down the pipeline. Returns when it is accepted, and then it is durable.
@@ -116,18 +113,8 @@ impl Entrance {
         let request_id = RequestId::new();
         let deadline = Deadline::after(&self.clock, self.deadline);
         let (reply, accepted) = oneshot::channel();
-        deliver(
-            &self.broadcaster.clone().recipient(),
-            Await {
-                request_id,
-                deadline,
-                reply,
-            },
-        );
-        let gate = Gate {
-            request_id,
-            opened: self.broadcaster.clone().recipient(),
-        };
+        deliver(&self.broadcaster.clone().recipient(), Await { request_id, deadline, reply });
+        let gate = Gate { request_id, opened: self.broadcaster.clone().recipient() };
         let cancel = CancellationToken::new();
         let request = Request {
             id: request_id,
@@ -141,23 +128,14 @@ impl Entrance {
             permit: ask.permit,
             origin: Origin::Asked,
         };
-        forward(
-            &self.submitted,
-            Submitted {
-                request,
-                credentials: ask.credentials,
-            },
-        );
+        forward(&self.submitted, Submitted { request, credentials: ask.credentials });
         match accepted.await {
             Ok(Ok(())) => Ok(gate),
             Ok(Err(failure)) => Err(Refusal { request_id, failure }),
             Err(_) => {
                 // The Broadcaster lost the waiter: what is refused here must not run later.
                 cancel.cancel();
-                Err(Refusal {
-                    request_id,
-                    failure: Failure::internal(Hop::Broadcaster),
-                })
+                Err(Refusal { request_id, failure: Failure::internal(Hop::Broadcaster) })
             }
         }
     }
@@ -167,18 +145,12 @@ impl Entrance {
     /// # Errors
     /// `internal` when the Broadcaster lost the message.
     pub async fn subscribe(&self, filter: Filter) -> Result<Subscription, Failure> {
-        self.broadcaster
-            .send(Subscribe { filter })
-            .await
-            .map_err(lost(Hop::Broadcaster))
+        self.broadcaster.send(Subscribe { filter }).await.map_err(lost(Hop::Broadcaster))
     }
 
     /// `owner` has received the finals of these requests.
     pub fn acknowledge(&self, owner: UserId, finals: Vec<RequestId>) {
-        deliver(
-            &self.broadcaster.clone().recipient(),
-            Acknowledge { owner, finals },
-        );
+        deliver(&self.broadcaster.clone().recipient(), Acknowledge { owner, finals });
     }
 
     /// Stops the work on a request. One that has ended already is left as it is.
@@ -186,10 +158,7 @@ impl Entrance {
     /// # Errors
     /// `not_found` unless `owner` asked it.
     pub async fn cancel(&self, owner: UserId, request_id: RequestId) -> Result<(), Failure> {
-        self.broadcaster
-            .send(Cancel { owner, request_id })
-            .await
-            .map_err(lost(Hop::Broadcaster))?
+        self.broadcaster.send(Cancel { owner, request_id }).await.map_err(lost(Hop::Broadcaster))?
     }
 
     /// The owner's conversation, oldest message first.
@@ -197,10 +166,7 @@ impl Entrance {
     /// # Errors
     /// `storage_unavailable` when it cannot be read.
     pub async fn messages(&self, owner: UserId) -> Result<Vec<ChatMessage>, Failure> {
-        self.read_conversation
-            .send(ReadConversation { owner })
-            .await
-            .map_err(lost(Hop::Cache))?
+        self.read_conversation.send(ReadConversation { owner }).await.map_err(lost(Hop::Cache))?
     }
 
     /// Those of `actions` that pass all six checks for this caller where no resource is named.
@@ -212,29 +178,15 @@ impl Entrance {
         caller: Caller,
         actions: Vec<Arc<Action>>,
     ) -> Result<Vec<Arc<Action>>, Failure> {
-        let asked = WhichEnabled {
-            caller: caller.clone(),
-            actions,
-        };
-        let enabled = self
-            .which_enabled
-            .send(asked)
-            .await
-            .map_err(lost(Hop::FeatureFlag))?;
-        let asked = WhichAllowed {
-            caller,
-            flags: enabled.flags,
-            actions: enabled.actions,
-        };
+        let asked = WhichEnabled { caller: caller.clone(), actions };
+        let enabled = self.which_enabled.send(asked).await.map_err(lost(Hop::FeatureFlag))?;
+        let asked = WhichAllowed { caller, flags: enabled.flags, actions: enabled.actions };
         self.which_allowed.send(asked).await.map_err(lost(Hop::Policy))?
     }
 
     /// How the actors are; `None` when their thread does not answer in time.
     pub async fn tree(&self) -> Option<TreeState> {
-        timeout(INSPECTION, self.supervisor.send(Inspect))
-            .await
-            .ok()?
-            .ok()
+        timeout(INSPECTION, self.supervisor.send(Inspect)).await.ok()?.ok()
     }
 
     /// Whether there is memory for the events of one more request.

@@ -93,11 +93,7 @@ impl Handler<Authenticated> for FeatureFlag {
         let request = authenticated.request();
         self.desk.take("Authenticated", Some(request.id));
         let flags = self.flags.snapshot();
-        match decide(
-            &request.action,
-            &*flags,
-            &authenticated.caller().user.id.global_id(),
-        ) {
+        match decide(&request.action, &*flags, &authenticated.caller().user.id.global_id()) {
             Ok(()) => forward(&self.policy, Enabled { authenticated, flags }),
             Err(refusal) => self.desk.end(request.id, refusal),
         }
@@ -129,19 +125,11 @@ impl Handler<Stop> for FeatureFlag {
 /// Checks 1 to 3, in this order: chat's switch, everybody else's switch, the action's own flag.
 fn decide(action: &Action, flags: &dyn Flags, user: &GlobalId) -> Result<(), Failure> {
     let actors = std::slice::from_ref(user);
-    let switch = if action.is_chat() {
-        CHAT_SWITCH
-    } else {
-        GLOBAL_SWITCH
-    };
+    let switch = if action.is_chat() { CHAT_SWITCH } else { GLOBAL_SWITCH };
     let switched_on = flags.enabled(switch, true, actors);
     let flagged_on = flags.enabled(&action.feature_flag, action.flag_default, actors)
         || flags.depends_on_container(&action.feature_flag);
-    if switched_on && flagged_on {
-        Ok(())
-    } else {
-        Err(disabled(Hop::FeatureFlag))
-    }
+    if switched_on && flagged_on { Ok(()) } else { Err(disabled(Hop::FeatureFlag)) }
 }
 
 /// The refusal of a closed switch or flag; Policy uses it for group and project gates.

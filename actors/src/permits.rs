@@ -19,10 +19,7 @@ pub struct Permit(#[allow(dead_code, reason = "held for its drop")] OwnedSemapho
 impl Permits {
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(capacity)),
-            capacity,
-        }
+        Self { places: Arc::new(Semaphore::new(capacity)), capacity }
     }
 
     /// A place, if one is free now.

@@ -80,13 +80,7 @@ impl Policy {
         cache: Recipient<Authorized>,
         max_resource_characters: usize,
     ) -> Self {
-        Self {
-            desk,
-            directory,
-            licences,
-            cache,
-            max_resource_characters,
-        }
+        Self { desk, directory, licences, cache, max_resource_characters }
     }
 }
 
@@ -153,21 +147,11 @@ impl Handler<WhichAllowed> for Policy {
         let (directory, licences) = (self.directory.clone(), self.licences.clone());
         self.desk.clear();
         Box::pin(async move {
-            let WhichAllowed {
-                caller,
-                flags,
-                mut actions,
-            } = asked;
-            let groups = directory
-                .root_namespaces(&caller)
-                .await
-                .map_err(|error| no_answer(&error))?;
+            let WhichAllowed { caller, flags, mut actions } = asked;
+            let groups = directory.root_namespaces(&caller).await.map_err(|error| no_answer(&error))?;
             actions.retain(|action| {
                 // Whether a resource will be named is not known yet: ask as if none were needed.
-                let anywhere = Action {
-                    resource: ResourceRule::Optional,
-                    ..Action::clone(action)
-                };
+                let anywhere = Action { resource: ResourceRule::Optional, ..Action::clone(action) };
                 let ground = Ground::Groups(groups.clone());
                 checks::decide(&anywhere, &caller.user, &*flags, &*licences, ground).is_ok()
             });

@@ -26,9 +26,7 @@ pub struct Credentials {
 impl Credentials {
     #[must_use]
     pub fn token(token: impl Into<String>) -> Self {
-        Self {
-            token: Some(SecretString::from(token.into())),
-        }
+        Self { token: Some(SecretString::from(token.into())) }
     }
 }
 
@@ -329,10 +327,6 @@ pub struct ConversationLimits {
 
 impl Default for ConversationLimits {
     fn default() -> Self {
-        Self {
-            messages: 50,
-            content_characters: 20_000,
-            expiry: Duration::from_secs(3 * 24 * 60 * 60),
-        }
+        Self { messages: 50, content_characters: 20_000, expiry: Duration::from_secs(3 * 24 * 60 * 60) }
     }
 }

@@ -165,14 +165,7 @@ pub struct Ended {
 impl Ended {
     #[must_use]
     pub fn failed(request_id: RequestId, failure: Failure) -> Self {
-        Self {
-            request_id,
-            outcome: Outcome::Failed {
-                failure,
-                partial: String::new(),
-            },
-            model: None,
-        }
+        Self { request_id, outcome: Outcome::Failed { failure, partial: String::new() }, model: None }
     }
 }
 
@@ -203,10 +196,7 @@ pub struct Stop {
 
 /// Hands a fact to the next actor. The mailbox's own bound does not apply: the permit inside the
 /// request is the bound, so this cannot fail for want of room.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the one place where a fact is forwarded"
-)]
+#[allow(clippy::disallowed_methods, reason = "the one place where a fact is forwarded")]
 pub fn forward<M>(next: &Recipient<M>, fact: M)
 where
     M: ActixMessage + Send,
@@ -216,10 +206,7 @@ where
 }
 
 /// Tells Cache or the Broadcaster something they must hear, even when they are busy.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the one place where an end or a record is delivered"
-)]
+#[allow(clippy::disallowed_methods, reason = "the one place where an end or a record is delivered")]
 pub fn deliver<M>(to: &Recipient<M>, message: M)
 where
     M: ActixMessage + Send,

@@ -107,13 +107,7 @@ struct Started {
 impl Supervisor {
     /// Creates, wires and starts the actors on this thread: all the wiring there is.
     fn start(parts: Parts) -> std::io::Result<Started> {
-        let Parts {
-            clock,
-            permits,
-            catalogue,
-            limits,
-            ..
-        } = parts;
+        let Parts { clock, permits, catalogue, limits, .. } = parts;
         let mailbox = permits.capacity() + SPARE_MAILBOX_PLACES;
         let (auth_context, auth) = context::<Auth>(mailbox);
         let (feature_flag_context, feature_flag) = context::<FeatureFlag>(mailbox);
@@ -127,13 +121,7 @@ impl Supervisor {
         let recovered = CancellationToken::new();
         let (gave_up, given_up) = mpsc::unbounded_channel();
         let ends = cache.clone().recipient();
-        let mut crew = Crew::new(
-            &clock,
-            &limits,
-            parts.inspector.clone(),
-            ends.clone(),
-            gave_up.clone(),
-        );
+        let mut crew = Crew::new(&clock, &limits, parts.inspector.clone(), ends.clone(), gave_up.clone());
 
         crew.join(Hop::Broadcaster, broadcaster_context, |desk| {
             Broadcaster::new(desk, clock.clone(), limits.clone(), has_room.clone())
@@ -186,20 +174,11 @@ impl Supervisor {
             deadline: limits.deadline,
         };
         let heart = Heart::start(limits.stuck_after)?;
-        let this = Self {
-            crew: Some(crew),
-            heart,
-            recovered: recovered.clone(),
-        };
+        let this = Self { crew: Some(crew), heart, recovered: recovered.clone() };
         let vitals = Vitals::new("supervisor", &clock, parts.inspector);
         let intensity = (limits.max_restarts, limits.restart_window);
         guardian::guard(supervisor_context, this, vitals, intensity, gave_up);
-        Ok(Started {
-            supervisor,
-            entrance,
-            recovered,
-            gave_up: given_up,
-        })
+        Ok(Started { supervisor, entrance, recovered, gave_up: given_up })
     }
 }
 

@@ -52,10 +52,7 @@ pub fn an_action(name: &str) -> Arc<Action> {
         model: "default".to_owned(),
         prompt: PromptTemplate {
             version: Version::new(1, 0, 0),
-            text: PromptText {
-                system: "Answer.".to_owned(),
-                user: "{{ input.content }}".to_owned(),
-            },
+            text: PromptText { system: "Answer.".to_owned(), user: "{{ input.content }}".to_owned() },
             for_provider: BTreeMap::new(),
         },
     })
@@ -63,12 +60,7 @@ pub fn an_action(name: &str) -> Arc<Action> {
 
 #[must_use]
 pub fn a_user(id: u64, username: &str) -> User {
-    User {
-        id: UserId(id),
-        username: username.to_owned(),
-        name: username.to_owned(),
-        admin: false,
-    }
+    User { id: UserId(id), username: username.to_owned(), name: username.to_owned(), admin: false }
 }
 
 #[must_use]
@@ -169,10 +161,7 @@ impl World {
 
     /// What `token` asks of the action called `action`, with a permit of this world.
     #[must_use]
-    #[allow(
-        clippy::expect_used,
-        reason = "a test that asks for what is not there is wrong"
-    )]
+    #[allow(clippy::expect_used, reason = "a test that asks for what is not there is wrong")]
     pub fn ask(&self, token: &str, action: &str) -> Ask {
         let found = self.actions.iter().find(|known| known.name == action);
         let input = serde_json::json!({ "content": "hello" });

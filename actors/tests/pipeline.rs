@@ -1,5 +1,13 @@
 //! The whole tree, with fakes for what lies outside and time under control.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::{
     sync::{Arc, Mutex, atomic::Ordering::SeqCst},
     time::Duration,
@@ -36,15 +44,10 @@ fn everything_of(owner: UserId, request_id: RequestId) -> Filter {
 /// Reads a subscription to the final of some request.
 async fn to_the_final(subscription: &mut Subscription) -> Vec<Arc<Event>> {
     let mut events = Vec::new();
-    while !events
-        .last()
-        .is_some_and(|event: &Arc<Event>| event.kind == EventKind::Final)
-    {
+    while !events.last().is_some_and(|event: &Arc<Event>| event.kind == EventKind::Final) {
         events.extend(subscription.read(1 << 20));
         if !events.last().is_some_and(|event| event.kind == EventKind::Final) {
-            timeout(Duration::from_secs(600), subscription.changed())
-                .await
-                .expect("an event in time");
+            timeout(Duration::from_secs(600), subscription.changed()).await.expect("an event in time");
         }
     }
     events
@@ -79,17 +82,7 @@ async fn one_question_passes_all_six_actors_and_comes_back_as_chunks_and_one_fin
 
     let after = tree.entrance().tree().await.unwrap();
     let names: Vec<&str> = after.actors.iter().map(|actor| actor.name).collect();
-    assert_eq!(
-        names,
-        [
-            "auth",
-            "feature_flag",
-            "policy",
-            "cache",
-            "completion",
-            "broadcaster"
-        ]
-    );
+    assert_eq!(names, ["auth", "feature_flag", "policy", "cache", "completion", "broadcaster"]);
     for (before, after) in before.actors.iter().zip(&after.actors) {
         assert!(after.handled > before.handled, "{} handled nothing", after.name);
         assert_eq!(after.restarts, 0);
@@ -104,10 +97,7 @@ async fn accepted_means_that_the_journal_and_the_conversation_have_it() {
     let gate = tree.entrance().ask(world.ask("alice", "chat")).await.unwrap();
     let accepted = world.store.accepted();
     assert_eq!(accepted.len(), 1);
-    assert_eq!(
-        (accepted[0].request_id, accepted[0].owner),
-        (gate.request_id(), ALICE)
-    );
+    assert_eq!((accepted[0].request_id, accepted[0].owner), (gate.request_id(), ALICE));
     let messages = tree.entrance().messages(ALICE).await.unwrap();
     assert_eq!((messages.len(), messages[0].role), (1, Role::User));
 }
@@ -119,47 +109,27 @@ async fn a_store_that_does_not_take_the_request_refuses_it_and_serves_again_when
     tree.recovered().await;
     world.store.is_full.store(true, SeqCst);
     let refusal = tree.entrance().ask(world.ask("alice", "chat")).await.unwrap_err();
-    assert_eq!(
-        (refusal.failure.code, refusal.failure.hop),
-        (Code::StorageUnavailable, Hop::Cache)
-    );
+    assert_eq!((refusal.failure.code, refusal.failure.hop), (Code::StorageUnavailable, Hop::Cache));
     world.store.is_full.store(false, SeqCst);
-    assert_eq!(
-        text(&answer(&world, tree.entrance(), "alice", ALICE).await),
-        "Hello world."
-    );
+    assert_eq!(text(&answer(&world, tree.entrance(), "alice", ALICE).await), "Hello world.");
 }
 
 #[actix::test]
 async fn an_end_that_cannot_be_written_at_once_is_written_later_and_then_delivered() {
     let world = world();
     let tree = start(&world);
-    world
-        .models
-        .next_call(Script::default().then(Duration::from_secs(1), "late").finish());
+    world.models.next_call(Script::default().then(Duration::from_secs(1), "late").finish());
     let gate = tree.entrance().ask(world.ask("alice", "chat")).await.unwrap();
     let request_id = gate.request_id();
     drop(gate);
     world.store.is_full.store(true, SeqCst);
-    let mut subscription = tree
-        .entrance()
-        .subscribe(everything_of(ALICE, request_id))
-        .await
-        .unwrap();
+    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert!(
-        subscription
-            .read(1 << 20)
-            .iter()
-            .all(|event| event.kind != EventKind::Final)
-    );
+    assert!(subscription.read(1 << 20).iter().all(|event| event.kind != EventKind::Final));
     world.store.is_full.store(false, SeqCst);
     let events = to_the_final(&mut subscription).await;
     assert_eq!(events.last().unwrap().message.content, "late");
-    assert!(matches!(
-        world.store.ended(request_id).unwrap().outcome,
-        Outcome::Completed { .. }
-    ));
+    assert!(matches!(world.store.ended(request_id).unwrap().outcome, Outcome::Completed { .. }));
 }
 
 // === Refusals ===
@@ -174,14 +144,8 @@ async fn refusal(
     let mut ask = world.ask(token, action);
     ask.resource_id = resource;
     let failure = tree.entrance().ask(ask).await.unwrap_err().failure;
-    assert!(
-        world.store.accepted().is_empty(),
-        "a refused request was journalled"
-    );
-    assert!(
-        world.models.calls().is_empty(),
-        "a refused request reached the model"
-    );
+    assert!(world.store.accepted().is_empty(), "a refused request was journalled");
+    assert!(world.models.calls().is_empty(), "a refused request reached the model");
     assert_eq!(world.permits.in_flight(), 0, "a refused request kept its permit");
     (failure.code, failure.hop, failure.text)
 }
@@ -193,10 +157,7 @@ fn issue() -> Option<GlobalId> {
 #[actix::test]
 async fn a_token_nobody_holds_is_refused_by_auth() {
     let refusal = refusal(&world(), "nobody", "chat", None).await;
-    assert_eq!(
-        refusal,
-        (Code::Unauthenticated, Hop::Auth, "Invalid token".to_owned())
-    );
+    assert_eq!(refusal, (Code::Unauthenticated, Hop::Auth, "Invalid token".to_owned()));
 }
 
 #[actix::test]
@@ -204,10 +165,7 @@ async fn check_1_chat_has_a_switch_of_its_own() {
     let world = world();
     world.flags.set(CHAT_SWITCH, false);
     let refusal = refusal(&world, "alice", "chat", None).await;
-    assert_eq!(
-        refusal,
-        (Code::FeatureDisabled, Hop::FeatureFlag, FLAG_DISABLED.to_owned())
-    );
+    assert_eq!(refusal, (Code::FeatureDisabled, Hop::FeatureFlag, FLAG_DISABLED.to_owned()));
 }
 
 #[actix::test]
@@ -215,10 +173,7 @@ async fn check_2_everything_else_has_the_global_switch() {
     let world = world();
     world.flags.set(GLOBAL_SWITCH, false);
     let refusal = refusal(&world, "alice", "summarize_comments", issue()).await;
-    assert_eq!(
-        refusal,
-        (Code::FeatureDisabled, Hop::FeatureFlag, FLAG_DISABLED.to_owned())
-    );
+    assert_eq!(refusal, (Code::FeatureDisabled, Hop::FeatureFlag, FLAG_DISABLED.to_owned()));
 }
 
 #[actix::test]
@@ -226,23 +181,15 @@ async fn check_3_the_actions_own_flag_is_off() {
     let world = world();
     world.flags.set("chat_flag", false);
     let refusal = refusal(&world, "alice", "chat", None).await;
-    assert_eq!(
-        refusal,
-        (Code::FeatureDisabled, Hop::FeatureFlag, FLAG_DISABLED.to_owned())
-    );
+    assert_eq!(refusal, (Code::FeatureDisabled, Hop::FeatureFlag, FLAG_DISABLED.to_owned()));
 }
 
 #[actix::test]
 async fn check_3_a_flag_for_another_group_is_off() {
     let world = world();
-    world
-        .flags
-        .set_for("summarize_comments_flag", GlobalId::of("Group", 99));
+    world.flags.set_for("summarize_comments_flag", GlobalId::of("Group", 99));
     let refusal = refusal(&world, "alice", "summarize_comments", issue()).await;
-    assert_eq!(
-        refusal,
-        (Code::FeatureDisabled, Hop::Policy, FLAG_DISABLED.to_owned())
-    );
+    assert_eq!(refusal, (Code::FeatureDisabled, Hop::Policy, FLAG_DISABLED.to_owned()));
 }
 
 #[actix::test]
@@ -259,13 +206,7 @@ async fn check_5_whoever_is_no_member_hears_not_found_and_nothing_else() {
     // Were the licence decided first, Mallory would learn that the issue exists.
     world.licences.withdrawn.store(true, SeqCst);
     let hidden = refusal(&world, "mallory", "summarize_comments", issue()).await;
-    let missing = refusal(
-        &world,
-        "mallory",
-        "summarize_comments",
-        Some(GlobalId::of("Issue", 404)),
-    )
-    .await;
+    let missing = refusal(&world, "mallory", "summarize_comments", Some(GlobalId::of("Issue", 404))).await;
     assert_eq!(hidden, (Code::NotFound, Hop::Policy, NOT_FOUND.to_owned()));
     assert_eq!(hidden, missing);
 }
@@ -309,9 +250,7 @@ async fn an_admin_counts_as_a_member() {
 #[actix::test]
 async fn a_flag_for_the_resources_group_is_on() {
     let world = world();
-    world
-        .flags
-        .set_for("summarize_comments_flag", GlobalId::of("Group", 10));
+    world.flags.set_for("summarize_comments_flag", GlobalId::of("Group", 10));
     let tree = start(&world);
     let mut ask = world.ask("alice", "summarize_comments");
     ask.resource_id = issue();
@@ -324,21 +263,9 @@ async fn a_caller_learns_beforehand_what_is_available() {
     let tree = start(&world);
     world.flags.set(CHAT_SWITCH, false);
     for (token, expected) in [("alice", vec!["summarize_comments"]), ("mallory", vec![])] {
-        let user = tree
-            .entrance()
-            .identify(Credentials::token(token))
-            .await
-            .unwrap()
-            .user;
-        let caller = duologue_actors::ports::Caller {
-            user,
-            credentials: None,
-        };
-        let available = tree
-            .entrance()
-            .available_actions(caller, world.actions.clone())
-            .await
-            .unwrap();
+        let user = tree.entrance().identify(Credentials::token(token)).await.unwrap().user;
+        let caller = duologue_actors::ports::Caller { user, credentials: None };
+        let available = tree.entrance().available_actions(caller, world.actions.clone()).await.unwrap();
         let names: Vec<&str> = available.iter().map(|action| action.name.as_str()).collect();
         assert_eq!(names, expected);
     }
@@ -354,11 +281,7 @@ async fn failed_answer(script: Script) -> (Code, String, Duration) {
     let events = answer(&world, tree.entrance(), "alice", ALICE).await;
     let last = events.last().unwrap();
     assert_eq!(world.models.open_calls(), 0, "the call is still open");
-    (
-        last.failure.as_ref().unwrap().code,
-        last.message.content.clone(),
-        started.elapsed(),
-    )
+    (last.failure.as_ref().unwrap().code, last.message.content.clone(), started.elapsed())
 }
 
 #[actix::test]
@@ -369,22 +292,13 @@ async fn a_stream_that_is_cut_is_truncated_and_its_text_is_kept() {
 
 #[actix::test]
 async fn an_empty_success_is_no_success() {
-    assert_eq!(
-        failed_answer(Script::default().finish()).await.0,
-        Code::UpstreamMalformed
-    );
+    assert_eq!(failed_answer(Script::default().finish()).await.0, Code::UpstreamMalformed);
 }
 
 #[actix::test]
 async fn an_error_of_the_provider_ends_the_request_with_its_code() {
-    let error = ModelError {
-        code: Code::UpstreamRateLimited,
-        retry_after: None,
-    };
-    assert_eq!(
-        failed_answer(Script::default().fail(error)).await.0,
-        Code::UpstreamRateLimited
-    );
+    let error = ModelError { code: Code::UpstreamRateLimited, retry_after: None };
+    assert_eq!(failed_answer(Script::default().fail(error)).await.0, Code::UpstreamRateLimited);
 }
 
 #[actix::test]
@@ -399,17 +313,12 @@ async fn a_model_that_falls_silent_is_stalled_even_if_it_keeps_the_line_open() {
         script.then(Duration::from_secs(10), "")
     });
     let (code, kept, took) = failed_answer(script).await;
-    assert_eq!(
-        (code, kept.as_str(), took.as_secs()),
-        (Code::UpstreamStalled, "part", 30)
-    );
+    assert_eq!((code, kept.as_str(), took.as_secs()), (Code::UpstreamStalled, "part", 30));
 }
 
 #[actix::test]
 async fn a_model_that_never_ends_is_ended_at_the_deadline() {
-    let script = (0..1_000).fold(Script::default(), |script, _| {
-        script.then(Duration::from_secs(1), "x")
-    });
+    let script = (0..1_000).fold(Script::default(), |script, _| script.then(Duration::from_secs(1), "x"));
     let (code, _, took) = failed_answer(script).await;
     assert_eq!((code, took.as_secs()), (Code::DeadlineExceeded, 120));
 }
@@ -433,40 +342,23 @@ async fn an_answer_of_too_many_chunks_ends_and_keeps_its_text() {
 async fn a_cancelled_request_ends_cancelled_and_its_call_is_closed() {
     let world = world();
     let tree = start(&world);
-    world
-        .models
-        .next_call(Script::default().then(Duration::ZERO, "part").hang());
+    world.models.next_call(Script::default().then(Duration::ZERO, "part").hang());
     let gate = tree.entrance().ask(world.ask("alice", "chat")).await.unwrap();
     let request_id = gate.request_id();
     drop(gate);
-    let mut subscription = tree
-        .entrance()
-        .subscribe(everything_of(ALICE, request_id))
-        .await
-        .unwrap();
+    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
 
     let foreign = tree.entrance().cancel(UserId(3), request_id).await.unwrap_err();
     assert_eq!(foreign.code, Code::NotFound);
     tree.entrance().cancel(ALICE, request_id).await.unwrap();
     let last = to_the_final(&mut subscription).await.pop().unwrap();
-    assert_eq!(
-        (last.message.content.as_str(), last.message.errors.len()),
-        ("part", 1)
-    );
+    assert_eq!((last.message.content.as_str(), last.message.errors.len()), ("part", 1));
     let ended = world.store.ended(request_id).unwrap().outcome;
-    assert_eq!(
-        ended,
-        Outcome::Cancelled {
-            partial: "part".to_owned()
-        }
-    );
+    assert_eq!(ended, Outcome::Cancelled { partial: "part".to_owned() });
     assert_eq!(world.models.open_calls(), 0);
     assert_eq!(world.permits.in_flight(), 0);
-    tree.entrance()
-        .cancel(ALICE, request_id)
-        .await
-        .expect("cancelling again changes nothing");
+    tree.entrance().cancel(ALICE, request_id).await.expect("cancelling again changes nothing");
 }
 
 #[actix::test]
@@ -478,11 +370,7 @@ async fn when_cache_is_silent_the_broadcaster_ends_the_request_one_second_after_
     let request_id = gate.request_id();
     drop(gate);
     world.store.is_silent.store(true, SeqCst);
-    let mut subscription = tree
-        .entrance()
-        .subscribe(everything_of(ALICE, request_id))
-        .await
-        .unwrap();
+    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
     let started = Instant::now();
     let last = to_the_final(&mut subscription).await.pop().unwrap();
     assert_eq!(last.failure.as_ref().unwrap().hop, Hop::Broadcaster);
@@ -529,10 +417,7 @@ const WAY: &[(&str, &str)] = &[
 async fn a_panic_in_any_actor_at_any_message_ends_that_request_typed_and_harms_no_other() {
     tokio::time::pause();
     for (actor, message) in WAY {
-        let world = World {
-            inspector: Some(panic_once(actor, message)),
-            ..World::default()
-        };
+        let world = World { inspector: Some(panic_once(actor, message)), ..World::default() };
         let tree = start(&world);
         let unlucky = tree.entrance().ask(world.ask("alice", "chat"));
         let panicked = timeout(Duration::from_secs(2), unlucky).await.expect("an answer");
@@ -550,17 +435,9 @@ async fn a_panic_in_any_actor_at_any_message_ends_that_request_typed_and_harms_n
                 let last = to_the_final(&mut subscription).await.pop().unwrap();
                 let stored = world.store.ended(request_id).expect("a terminal");
                 let failed = matches!(stored.outcome, Outcome::Failed { .. });
-                assert_eq!(
-                    failed,
-                    last.failure.is_some(),
-                    "{actor} at {message}: said what is not stored"
-                );
+                assert_eq!(failed, last.failure.is_some(), "{actor} at {message}: said what is not stored");
                 let code = last.failure.as_ref().map(|failure| failure.code);
-                assert_ne!(
-                    code,
-                    Some(Code::DeadlineExceeded),
-                    "{actor} at {message}: noticed too late"
-                );
+                assert_ne!(code, Some(Code::DeadlineExceeded), "{actor} at {message}: noticed too late");
             }
         }
         let state = tree.entrance().tree().await.unwrap();
@@ -577,14 +454,7 @@ async fn a_panic_in_any_actor_at_any_message_ends_that_request_typed_and_harms_n
 #[actix::test]
 async fn requests_of_others_that_are_under_way_survive_a_panic_of_any_actor() {
     tokio::time::pause();
-    for actor in [
-        "auth",
-        "feature_flag",
-        "policy",
-        "cache",
-        "completion",
-        "broadcaster",
-    ] {
+    for actor in ["auth", "feature_flag", "policy", "cache", "completion", "broadcaster"] {
         let armed = Arc::new(Mutex::new(false));
         let trigger = armed.clone();
         let inspector: Inspector = Arc::new(move |at, _| {
@@ -592,14 +462,9 @@ async fn requests_of_others_that_are_under_way_survive_a_panic_of_any_actor() {
                 panic!("injected");
             }
         });
-        let world = World {
-            inspector: Some(inspector),
-            ..World::default()
-        };
+        let world = World { inspector: Some(inspector), ..World::default() };
         let tree = start(&world);
-        world
-            .models
-            .next_call(Script::default().then(Duration::from_secs(5), "safe").finish());
+        world.models.next_call(Script::default().then(Duration::from_secs(5), "safe").finish());
         let gate = tree.entrance().ask(world.ask("root", "chat")).await.unwrap();
         let filter = everything_of(UserId(1), gate.request_id());
         drop(gate);
@@ -612,17 +477,11 @@ async fn requests_of_others_that_are_under_way_survive_a_panic_of_any_actor() {
         let _ = timeout(Duration::from_secs(1), unlucky).await.expect("an answer");
         let restarted = || async {
             let state = tree.entrance().tree().await.unwrap();
-            state
-                .actors
-                .iter()
-                .any(|state| state.name == actor && state.restarts == 1)
+            state.actors.iter().any(|state| state.name == actor && state.restarts == 1)
         };
         while !restarted().await {
             tokio::time::sleep(Duration::from_millis(1)).await;
-            assert!(
-                started.elapsed() < Duration::from_millis(1_100),
-                "{actor} is not back"
-            );
+            assert!(started.elapsed() < Duration::from_millis(1_100), "{actor} is not back");
         }
         let events = to_the_final(&mut bystander).await;
         assert_eq!(text(&events), "safe", "{actor}: {events:?}");
@@ -634,10 +493,7 @@ async fn an_actor_that_panics_at_everything_is_given_up_by_name() {
     let inspector: Inspector = Arc::new(|at, message| {
         assert!(!(at == "policy" && message == "Enabled"), "injected");
     });
-    let world = World {
-        inspector: Some(inspector),
-        ..world()
-    };
+    let world = World { inspector: Some(inspector), ..world() };
     let tree = start(&world);
     for _ in 0..5 {
         let refusal = tree.entrance().ask(world.ask("alice", "chat")).await.unwrap_err();
@@ -656,29 +512,20 @@ async fn an_actor_that_panics_at_everything_is_given_up_by_name() {
 /// Leaves a request unfinished, as a killed process would, and returns its id.
 async fn killed_in_flight(world: &World) -> RequestId {
     let tree = start(world);
-    world
-        .models
-        .next_call(Script::default().then(Duration::ZERO, "lost ").hang());
+    world.models.next_call(Script::default().then(Duration::ZERO, "lost ").hang());
     let gate = tree.entrance().ask(world.ask("alice", "chat")).await.unwrap();
     let request_id = gate.request_id();
     drop(gate);
     tokio::time::sleep(Duration::from_secs(1)).await;
     tree.stop(Duration::from_millis(100)).await;
-    assert!(
-        world.store.ended(request_id).is_none(),
-        "stopping ended a request"
-    );
+    assert!(world.store.ended(request_id).is_none(), "stopping ended a request");
     request_id
 }
 
 async fn final_after_restart(world: &World, request_id: RequestId) -> (Tree, Arc<Event>) {
     let tree = start(world);
     tree.recovered().await;
-    let mut subscription = tree
-        .entrance()
-        .subscribe(everything_of(ALICE, request_id))
-        .await
-        .unwrap();
+    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
     let last = to_the_final(&mut subscription).await.pop().unwrap();
     (tree, last)
 }
@@ -758,11 +605,7 @@ async fn a_directory_that_is_down_at_the_restart_only_delays_the_answer() {
     world.directory.is_down.store(true, SeqCst);
     let tree = start(&world);
     tree.recovered().await;
-    let mut subscription = tree
-        .entrance()
-        .subscribe(everything_of(ALICE, request_id))
-        .await
-        .unwrap();
+    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(subscription.read(1 << 20).is_empty());
     world.directory.is_down.store(false, SeqCst);

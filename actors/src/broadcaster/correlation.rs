@@ -94,10 +94,7 @@ impl Correlation {
         let request_id = admitted.address.request_id;
         let waiter = self.awaited.remove(&request_id);
         let client_waits = waiter.is_some_and(|waiter| waiter.reply.send(Ok(())).is_ok());
-        let gate = Gate::Closed {
-            held: Vec::new(),
-            has_ended: false,
-        };
+        let gate = Gate::Closed { held: Vec::new(), has_ended: false };
         let live = Live {
             address: Arc::new(admitted.address),
             deadline: admitted.deadline,
@@ -162,9 +159,7 @@ impl Correlation {
     pub(super) fn restore(&mut self, terminals: &[Arc<TerminalRecord>], now: Instant) {
         for terminal in terminals {
             let address = Arc::new(terminal.address());
-            let bytes = self
-                .log(address.owner)
-                .append(&address, Draft::last(terminal), now);
+            let bytes = self.log(address.owner).append(&address, Draft::last(terminal), now);
             self.finish(&address, bytes, now);
         }
         self.keep_within_memory();
@@ -185,11 +180,7 @@ impl Correlation {
 
     /// Stops the work on a request. What another user asked does not exist.
     pub(super) fn cancel(&self, owner: UserId, request_id: RequestId) -> Result<(), Failure> {
-        if let Some(live) = self
-            .live
-            .get(&request_id)
-            .filter(|live| live.address.owner == owner)
-        {
+        if let Some(live) = self.live.get(&request_id).filter(|live| live.address.owner == owner) {
             live.cancel.cancel();
             return Ok(());
         }
@@ -243,13 +234,7 @@ impl Correlation {
 
     fn finish(&mut self, address: &Address, bytes: usize, now: Instant) {
         self.finished_bytes += bytes;
-        self.finished.insert(
-            address.request_id,
-            Finished {
-                owner: address.owner,
-                bytes,
-            },
-        );
+        self.finished.insert(address.request_id, Finished { owner: address.owner, bytes });
         self.finished_order.push_back((now, address.request_id));
     }
 
@@ -260,9 +245,7 @@ impl Correlation {
             .collect::<Vec<_>>();
         for (_, waiter) in overdue {
             // A client that is gone needs no answer.
-            let _ = waiter
-                .reply
-                .send(Err(Failure::deadline_exceeded(Hop::Broadcaster)));
+            let _ = waiter.reply.send(Err(Failure::deadline_exceeded(Hop::Broadcaster)));
         }
     }
 
@@ -296,8 +279,7 @@ impl Correlation {
         {
             self.forget_oldest(request_id);
         }
-        self.has_room
-            .store(self.live_bytes <= self.limits.retained_bytes, Relaxed);
+        self.has_room.store(self.live_bytes <= self.limits.retained_bytes, Relaxed);
     }
 
     fn forget_oldest(&mut self, request_id: RequestId) {
@@ -313,8 +295,7 @@ impl Correlation {
 
     /// Forgets the logs that are empty and that nobody reads.
     pub(super) fn forget_idle_logs(&mut self) {
-        self.logs
-            .retain(|_, log| !log.is_empty() || Arc::strong_count(log) > 1);
+        self.logs.retain(|_, log| !log.is_empty() || Arc::strong_count(log) > 1);
     }
 
     fn log(&mut self, owner: UserId) -> Arc<UserLog> {

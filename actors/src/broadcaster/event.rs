@@ -54,10 +54,7 @@ impl Event {
     #[must_use]
     pub fn encoding(&self, key: &str) -> Option<Bytes> {
         let encodings = self.encodings.lock().unwrap_or_else(PoisonError::into_inner);
-        encodings
-            .iter()
-            .find(|(known, _)| &**known == key)
-            .map(|(_, bytes)| bytes.clone())
+        encodings.iter().find(|(known, _)| &**known == key).map(|(_, bytes)| bytes.clone())
     }
 
     /// Keeps an encoding for the other subscribers that will ask for the same.
@@ -85,21 +82,11 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn echo(message: ChatMessage) -> Self {
-        Self {
-            kind: EventKind::Echo,
-            message,
-            model: None,
-            failure: None,
-        }
+        Self { kind: EventKind::Echo, message, model: None, failure: None }
     }
 
     pub(super) fn chunk(message: ChatMessage) -> Self {
-        Self {
-            kind: EventKind::Chunk,
-            message,
-            model: None,
-            failure: None,
-        }
+        Self { kind: EventKind::Chunk, message, model: None, failure: None }
     }
 
     pub(super) fn last(terminal: &TerminalRecord) -> Self {
@@ -108,12 +95,7 @@ impl Draft {
             Outcome::Completed { .. } | Outcome::Cancelled { .. } => None,
         };
         let message = final_message(terminal);
-        Self {
-            kind: EventKind::Final,
-            message,
-            model: terminal.model.clone(),
-            failure,
-        }
+        Self { kind: EventKind::Final, message, model: terminal.model.clone(), failure }
     }
 
     pub(super) fn is_final(&self) -> bool {
@@ -121,20 +103,7 @@ impl Draft {
     }
 
     pub(super) fn at(self, offset: u64, address: Arc<Address>) -> Event {
-        let Self {
-            kind,
-            message,
-            model,
-            failure,
-        } = self;
-        Event {
-            address,
-            kind,
-            message,
-            model,
-            failure,
-            offset,
-            encodings: Mutex::default(),
-        }
+        let Self { kind, message, model, failure } = self;
+        Event { address, kind, message, model, failure, offset, encodings: Mutex::default() }
     }
 }

@@ -40,11 +40,7 @@ impl Filter {
             (None, None, Some(request_id)) if client_subscription_id.is_none() => Scope::Request(request_id),
             _ => return Err(never_published()),
         };
-        Ok(Self {
-            owner,
-            scope,
-            client_subscription_id,
-        })
+        Ok(Self { owner, scope, client_subscription_id })
     }
 
     #[must_use]

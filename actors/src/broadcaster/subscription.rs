@@ -32,20 +32,9 @@ pub struct Subscription {
 
 impl Subscription {
     pub(super) fn new(log: Arc<UserLog>, filter: Filter, replay: Replay) -> Self {
-        let resume = if replay.requests.is_empty() {
-            Resume::Live
-        } else {
-            Resume::Replayed
-        };
+        let resume = if replay.requests.is_empty() { Resume::Live } else { Resume::Replayed };
         let head = log.head();
-        Self {
-            next: replay.start,
-            head,
-            log,
-            filter,
-            replay,
-            resume,
-        }
+        Self { next: replay.start, head, log, filter, replay, resume }
     }
 
     #[must_use]

@@ -60,10 +60,7 @@ pub(super) enum Extent {
 
 impl Default for UserLog {
     fn default() -> Self {
-        Self {
-            state: RwLock::default(),
-            head: watch::Sender::new(0),
-        }
+        Self { state: RwLock::default(), head: watch::Sender::new(0) }
     }
 }
 
@@ -114,11 +111,8 @@ impl UserLog {
     /// What a subscription made now is shown of the past.
     pub(super) fn replay(&self, filter: &Filter, recent: Duration, now: Instant) -> Replay {
         let state = self.read();
-        let mut replay = Replay {
-            head: state.last_offset,
-            requests: HashMap::new(),
-            start: state.last_offset + 1,
-        };
+        let mut replay =
+            Replay { head: state.last_offset, requests: HashMap::new(), start: state.last_offset + 1 };
         for (request_id, trail) in &state.trails {
             let extent = trail.extent(filter.replays(&trail.address), recent, now);
             let first_wanted = extent.and_then(|extent| trail.first_wanted(&state, filter, extent));

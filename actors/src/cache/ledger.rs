@@ -95,9 +95,7 @@ impl Ledger {
 
     /// The request is accepted and nothing has ended it yet.
     pub(super) fn is_open(&self, request_id: RequestId) -> bool {
-        self.entries
-            .get(&request_id)
-            .is_some_and(|entry| matches!(entry.state, State::Accepted))
+        self.entries.get(&request_id).is_some_and(|entry| matches!(entry.state, State::Accepted))
     }
 
     /// The journal has the request.
@@ -125,11 +123,7 @@ impl Ledger {
         let request_id = ended.request_id;
         let Some(entry) = self.entries.get_mut(&request_id) else {
             let known = self.finished.contains(&request_id);
-            return if known {
-                Verdict::Repeat(request_id)
-            } else {
-                Verdict::Refuse(ended)
-            };
+            return if known { Verdict::Repeat(request_id) } else { Verdict::Refuse(ended) };
         };
         match &mut entry.state {
             State::Accepting { ended: first } => {

@@ -100,8 +100,5 @@ pub(super) fn storage_unavailable() -> Failure {
 
 /// The history a prompt may see: what was said before `request_id` was asked.
 pub(super) fn history_before(request_id: RequestId, messages: Vec<ChatMessage>) -> Vec<ChatMessage> {
-    messages
-        .into_iter()
-        .filter(|message| message.request_id != request_id)
-        .collect()
+    messages.into_iter().filter(|message| message.request_id != request_id).collect()
 }

@@ -25,20 +25,9 @@ pub(super) struct Loaded {
 impl Handler<Loaded> for Cache {
     type Result = ();
 
-    fn handle(
-        &mut self,
-        Loaded {
-            terminals,
-            unfinished,
-        }: Loaded,
-        ctx: &mut Self::Context,
-    ) {
+    fn handle(&mut self, Loaded { terminals, unfinished }: Loaded, ctx: &mut Self::Context) {
         self.desk.take("Loaded", None);
-        tracing::info!(
-            finished = terminals.len(),
-            unfinished = unfinished.len(),
-            "journal loaded"
-        );
+        tracing::info!(finished = terminals.len(), unfinished = unfinished.len(), "journal loaded");
         self.restore(terminals);
         for record in unfinished {
             self.take_over(record, ctx);
@@ -51,16 +40,10 @@ impl Handler<Loaded> for Cache {
 impl Cache {
     fn restore(&mut self, terminals: Vec<TerminalRecord>) {
         let keeps_conversation = |terminal: &TerminalRecord| {
-            self.shelves
-                .catalogue
-                .get(&terminal.action)
-                .is_some_and(|action| action.cache_response)
+            self.shelves.catalogue.get(&terminal.action).is_some_and(|action| action.cache_response)
         };
-        let to_keep: Vec<TerminalRecord> = terminals
-            .iter()
-            .filter(|terminal| keeps_conversation(terminal))
-            .cloned()
-            .collect();
+        let to_keep: Vec<TerminalRecord> =
+            terminals.iter().filter(|terminal| keeps_conversation(terminal)).cloned().collect();
         let stores = self.stores.clone();
         self.desk.work(None, async move {
             // The process may have died between the terminal and the conversation.
@@ -79,9 +62,7 @@ impl Cache {
         let action = self.shelves.catalogue.get(&record.action);
         let deadline = Deadline::at(&self.shelves.clock, record.deadline);
         let keeps_conversation = action.as_ref().is_some_and(|action| action.cache_response);
-        let entry = self
-            .ledger
-            .recovered(record.address(), keeps_conversation, deadline);
+        let entry = self.ledger.recovered(record.address(), keeps_conversation, deadline);
         let cancel = entry.cancel.clone();
         deliver(&self.neighbours.admitted, records::admitted(entry, None, true));
         match may_run_again(action, deadline, record.interruptions, limits.max_interruptions) {
@@ -156,8 +137,6 @@ fn request(
         deadline,
         cancel,
         permit,
-        origin: Origin::Recovered {
-            resource: record.resource,
-        },
+        origin: Origin::Recovered { resource: record.resource },
     }
 }

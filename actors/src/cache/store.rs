@@ -30,11 +30,7 @@ impl Stores {
     pub(super) async fn accept(&self, authorized: Authorized) -> Journalled {
         let now = self.clock.now();
         let recovered = authorized.request().origin.is_recovered();
-        let echo = if recovered {
-            None
-        } else {
-            records::users_message(authorized.request(), now)
-        };
+        let echo = if recovered { None } else { records::users_message(authorized.request(), now) };
         let written = async {
             if !recovered {
                 self.write_accepted(&authorized, echo.clone(), now).await?;
@@ -42,11 +38,7 @@ impl Stores {
             self.history(&authorized, now).await
         };
         let written = written.await;
-        Journalled {
-            authorized,
-            echo,
-            written,
-        }
+        Journalled { authorized, echo, written }
     }
 
     async fn write_accepted(
@@ -90,10 +82,7 @@ impl Stores {
         if !request.action.cache_response {
             return Ok(Vec::new());
         }
-        let messages = self
-            .conversation
-            .messages(authorized.caller().user.id, now)
-            .await?;
+        let messages = self.conversation.messages(authorized.caller().user.id, now).await?;
         Ok(records::history_before(request.id, messages))
     }
 
@@ -136,17 +125,10 @@ impl Stores {
     }
 
     async fn try_load(&self, retention: Duration) -> Result<Loaded, StoreError> {
-        let since = self
-            .clock
-            .now()
-            .checked_sub(retention)
-            .unwrap_or(SystemTime::UNIX_EPOCH);
+        let since = self.clock.now().checked_sub(retention).unwrap_or(SystemTime::UNIX_EPOCH);
         let terminals = self.journal.terminals_since(since).await?;
         let unfinished = self.journal.take_unfinished().await?;
-        Ok(Loaded {
-            terminals,
-            unfinished,
-        })
+        Ok(Loaded { terminals, unfinished })
     }
 
     pub(super) async fn sweep(&self, now: SystemTime, retention: Duration) {

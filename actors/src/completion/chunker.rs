@@ -68,11 +68,7 @@ impl Chunker {
     /// Makes a chunk of what has been gathered, if anything has.
     pub(super) fn flush(&mut self) -> Result<Option<Chunk>, TooLong> {
         self.flush_at = None;
-        let content = self
-            .answer
-            .get(self.gathered_from..)
-            .unwrap_or_default()
-            .to_owned();
+        let content = self.answer.get(self.gathered_from..).unwrap_or_default().to_owned();
         if content.is_empty() {
             return Ok(None);
         }
@@ -81,10 +77,7 @@ impl Chunker {
         }
         self.made += 1;
         self.gathered_from = self.answer.len();
-        Ok(Some(Chunk {
-            id: self.made,
-            content,
-        }))
+        Ok(Some(Chunk { id: self.made, content }))
     }
 
     pub(super) fn has_content(&self) -> bool {
@@ -104,12 +97,7 @@ mod tests {
     use super::*;
 
     fn chunker(gather_after_chunks: u32, max_chunks: u32, max_answer_bytes: usize) -> Chunker {
-        Chunker::new(&Limits {
-            gather_after_chunks,
-            max_chunks,
-            max_answer_bytes,
-            ..Limits::default()
-        })
+        Chunker::new(&Limits { gather_after_chunks, max_chunks, max_answer_bytes, ..Limits::default() })
     }
 
     #[tokio::test]
@@ -126,10 +114,7 @@ mod tests {
         assert!(chunker.push("a", now).unwrap().is_some());
         assert_eq!(chunker.push("b", now), Ok(None));
         assert_eq!(chunker.due(), Some(now + Duration::from_millis(20)));
-        let gathered = chunker
-            .push("c", now + Duration::from_millis(20))
-            .unwrap()
-            .unwrap();
+        let gathered = chunker.push("c", now + Duration::from_millis(20)).unwrap().unwrap();
         assert_eq!(gathered.content, "bc");
     }
 

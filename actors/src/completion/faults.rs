@@ -17,11 +17,7 @@ pub(super) fn reported(error: &ModelError) -> Failure {
 
 /// No content came for too long.
 pub(super) fn silent(had_content: bool) -> Failure {
-    failed(if had_content {
-        Code::UpstreamStalled
-    } else {
-        Code::UpstreamTimeout
-    })
+    failed(if had_content { Code::UpstreamStalled } else { Code::UpstreamTimeout })
 }
 
 pub(super) fn failed(code: Code) -> Failure {

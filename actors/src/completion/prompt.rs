@@ -36,10 +36,7 @@ pub(super) struct PromptError {
 
 impl From<minijinja::Error> for PromptError {
     fn from(error: minijinja::Error) -> Self {
-        Self {
-            kind: error.kind(),
-            line: error.line().unwrap_or_default(),
-        }
+        Self { kind: error.kind(), line: error.line().unwrap_or_default() }
     }
 }
 
@@ -56,14 +53,8 @@ pub(super) fn render(text: &PromptText, material: &Material<'_>) -> Result<Rende
     };
     let user = render_text(&text.user, &values)?;
     let mut turns = history;
-    turns.push(Turn {
-        role: Role::User,
-        content: user,
-    });
-    Ok(Rendered {
-        system: render_text(&text.system, &values)?,
-        turns,
-    })
+    turns.push(Turn { role: Role::User, content: user });
+    Ok(Rendered { system: render_text(&text.system, &values)?, turns })
 }
 
 fn render_text(source: &str, values: &Value) -> Result<String, PromptError> {
@@ -71,11 +62,7 @@ fn render_text(source: &str, values: &Value) -> Result<String, PromptError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_formatter(move |out, _, value| {
-        let text = if value.is_none() {
-            String::new()
-        } else {
-            value.to_string()
-        };
+        let text = if value.is_none() { String::new() } else { value.to_string() };
         out.write_str(&without_tags(&text, &tags))?;
         Ok(())
     });
@@ -84,12 +71,7 @@ fn render_text(source: &str, values: &Value) -> Result<String, PromptError> {
 
 /// The names of the tags the template itself uses: `<resource>`, `</comment>` ...
 fn tags_of(template: &str) -> BTreeSet<String> {
-    template
-        .split('<')
-        .skip(1)
-        .map(tag_name)
-        .filter(|name| !name.is_empty())
-        .collect()
+    template.split('<').skip(1).map(tag_name).filter(|name| !name.is_empty()).collect()
 }
 
 /// The tag name a text that follows `<` begins with, in lower case; empty when it is no tag.
@@ -107,11 +89,7 @@ fn without_tags(text: &str, tags: &BTreeSet<String>) -> String {
     let mut pieces = text.split('<');
     let mut safe = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
-        safe.push_str(if tags.contains(&tag_name(piece)) {
-            "&lt;"
-        } else {
-            "<"
-        });
+        safe.push_str(if tags.contains(&tag_name(piece)) { "&lt;" } else { "<" });
         safe.push_str(piece);
     }
     safe
@@ -126,14 +104,8 @@ fn pairs(history: &[ChatMessage]) -> Vec<Turn> {
             .iter()
             .find(|message| message.role == Role::Assistant && message.request_id == question.request_id);
         if let Some(answer) = answer.filter(|answer| answer.errors.is_empty() && !answer.content.is_empty()) {
-            turns.push(Turn {
-                role: Role::User,
-                content: question.content.clone(),
-            });
-            turns.push(Turn {
-                role: Role::Assistant,
-                content: answer.content.clone(),
-            });
+            turns.push(Turn { role: Role::User, content: question.content.clone() });
+            turns.push(Turn { role: Role::Assistant, content: answer.content.clone() });
         }
     }
     turns
@@ -156,21 +128,10 @@ mod tests {
         resource: Option<&Resource>,
         history: &[ChatMessage],
     ) -> Result<Rendered, PromptError> {
-        let text = PromptText {
-            system: "Be brief.".to_owned(),
-            user: user.to_owned(),
-        };
+        let text = PromptText { system: "Be brief.".to_owned(), user: user.to_owned() };
         let input = input.as_object().cloned().unwrap_or_default();
         let someone = a_user(2, "alice");
-        render(
-            &text,
-            &Material {
-                user: &someone,
-                input: &input,
-                resource,
-                history,
-            },
-        )
+        render(&text, &Material { user: &someone, input: &input, resource, history })
     }
 
     fn an_issue(comment: &str) -> Resource {
@@ -178,10 +139,7 @@ mod tests {
             id: GlobalId::of("Issue", 52),
             title: "Title".to_owned(),
             description: "Text".to_owned(),
-            comments: vec![Comment {
-                author: "bob".to_owned(),
-                text: comment.to_owned(),
-            }],
+            comments: vec![Comment { author: "bob".to_owned(), text: comment.to_owned() }],
         }
     }
 
@@ -202,10 +160,7 @@ mod tests {
     fn a_resource_that_looks_like_a_template_is_not_one() {
         let issue = an_issue("{{ user.name }} {% raw %}");
         let prompt = rendered(SUMMARY, json!({}), Some(&issue), &[]).unwrap();
-        assert_eq!(
-            prompt.turns[0].content,
-            "<comment>{{ user.name }} {% raw %}</comment>"
-        );
+        assert_eq!(prompt.turns[0].content, "<comment>{{ user.name }} {% raw %}</comment>");
     }
 
     #[test]
@@ -226,13 +181,7 @@ mod tests {
             a_message(answered, Role::Assistant, "one."),
             error,
         ];
-        let prompt = rendered(
-            "{{ input.content }}",
-            json!({"content": "three?"}),
-            None,
-            &history,
-        )
-        .unwrap();
+        let prompt = rendered("{{ input.content }}", json!({"content": "three?"}), None, &history).unwrap();
         let said: Vec<&str> = prompt.turns.iter().map(|turn| turn.content.as_str()).collect();
         assert_eq!(said, ["one?", "one.", "three?"]);
     }

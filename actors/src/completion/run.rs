@@ -50,7 +50,7 @@ enum End {
 impl Run {
     /// Passes the answer on as it comes and says how it ended. The stream is dropped, and with it the
     /// call, before this returns.
-    pub(super) async fn to_its_end(
+    pub(super) async fn drive(
         self,
         mut events: BoxStream<'static, Result<ModelEvent, ModelError>>,
     ) -> Outcome {
@@ -94,9 +94,8 @@ impl Run {
             Next::GatheredTextIsDue => chunker.flush(),
             Next::Event(Some(Ok(ModelEvent::Content(delta)))) => chunker.push(&delta, Instant::now()),
             Next::Event(Some(Ok(ModelEvent::Finished))) => {
-                let rest = chunker
-                    .flush()
-                    .map_err(|_| End::Failed(faults::failed(Code::UpstreamMalformed)))?;
+                let rest =
+                    chunker.flush().map_err(|_| End::Failed(faults::failed(Code::UpstreamMalformed)))?;
                 self.send(rest).await?;
                 return Err(End::Finished);
             }
@@ -112,11 +111,7 @@ impl Run {
         let Some(Chunk { id, content }) = chunk else {
             return Ok(());
         };
-        let produced = ChunkProduced {
-            request_id: self.request_id,
-            chunk_id: id,
-            content,
-        };
+        let produced = ChunkProduced { request_id: self.request_id, chunk_id: id, content };
         let taken = self.chunks.send(produced).await;
         // Lost only to a panic of the Broadcaster: the answer would have a hole.
         taken.map_err(|_| End::Failed(Failure::internal(Hop::Broadcaster)))
@@ -134,15 +129,11 @@ async fn due(at: Option<Instant>) {
 fn outcome(end: End, chunker: Chunker) -> Outcome {
     let content = chunker.into_answer();
     match end {
-        End::Finished if content.trim().is_empty() => Outcome::Failed {
-            failure: faults::failed(Code::UpstreamMalformed),
-            partial: String::new(),
-        },
+        End::Finished if content.trim().is_empty() => {
+            Outcome::Failed { failure: faults::failed(Code::UpstreamMalformed), partial: String::new() }
+        }
         End::Finished => Outcome::Completed { content },
         End::Cancelled => Outcome::Cancelled { partial: content },
-        End::Failed(failure) => Outcome::Failed {
-            failure,
-            partial: content,
-        },
+        End::Failed(failure) => Outcome::Failed { failure, partial: content },
     }
 }

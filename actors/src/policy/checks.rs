@@ -47,11 +47,7 @@ pub(super) fn decide(
     match ground {
         Ground::Resource(facts) => on_resource(action, user, flags, licences, facts).map(Some),
         Ground::Groups(groups) if action.resource == ResourceRule::Required => {
-            tracing::debug!(
-                action = action.name,
-                groups = groups.len(),
-                "no resource was named"
-            );
+            tracing::debug!(action = action.name, groups = groups.len(), "no resource was named");
             Err(not_found())
         }
         Ground::Groups(groups) => in_some_group(action, user, flags, licences, &groups).map(|()| None),
@@ -66,10 +62,7 @@ fn on_resource(
     facts: Option<ResourceFacts>,
 ) -> Result<Arc<Resource>, Failure> {
     let facts = facts.ok_or_else(not_found)?;
-    let takes_it = action
-        .resource_types
-        .iter()
-        .any(|model| model == facts.resource.id.model());
+    let takes_it = action.resource_types.iter().any(|model| model == facts.resource.id.model());
     let is_member = facts.member || user.admin;
     if !takes_it || !facts.readable || !is_member {
         return Err(not_found());
@@ -91,16 +84,13 @@ fn in_some_group(
     licences: &dyn LicenceSource,
     groups: &[RootNamespace],
 ) -> Result<(), Failure> {
-    let allowing: Vec<&RootNamespace> = groups
-        .iter()
-        .filter(|group| licensed_and_consented(action, licences, group))
-        .collect();
+    let allowing: Vec<&RootNamespace> =
+        groups.iter().filter(|group| licensed_and_consented(action, licences, group)).collect();
     if allowing.is_empty() {
         return Err(Failure::new(Code::Forbidden, Hop::Policy, NO_ACCESS));
     }
-    let open = allowing
-        .iter()
-        .any(|group| flag_is_open(action, user, flags, std::slice::from_ref(&group.id)));
+    let open =
+        allowing.iter().any(|group| flag_is_open(action, user, flags, std::slice::from_ref(&group.id)));
     if open { Ok(()) } else { Err(disabled(Hop::Policy)) }
 }
 
@@ -119,9 +109,8 @@ fn stage_allows(maturity: Maturity, root: &RootNamespace) -> bool {
 
 /// Check 3 once more, now that the groups and projects are known.
 fn flag_is_open(action: &Action, user: &User, flags: &dyn Flags, containers: &[GlobalId]) -> bool {
-    let actors: Vec<GlobalId> = std::iter::once(user.id.global_id())
-        .chain(containers.iter().cloned())
-        .collect();
+    let actors: Vec<GlobalId> =
+        std::iter::once(user.id.global_id()).chain(containers.iter().cloned()).collect();
     flags.enabled(&action.feature_flag, action.flag_default, &actors)
 }
 

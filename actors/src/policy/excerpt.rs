@@ -9,9 +9,7 @@ use crate::ports::{Comment, Resource};
 pub(super) fn excerpt(resource: Arc<Resource>, max_characters: usize) -> Arc<Resource> {
     let texts = || {
         let comments = resource.comments.iter().map(|comment| &comment.text);
-        [&resource.title, &resource.description]
-            .into_iter()
-            .chain(comments)
+        [&resource.title, &resource.description].into_iter().chain(comments)
     };
     if texts().map(|text| text.chars().count()).sum::<usize>() <= max_characters {
         return resource;
@@ -24,10 +22,7 @@ pub(super) fn excerpt(resource: Arc<Resource>, max_characters: usize) -> Arc<Res
         comments: resource
             .comments
             .iter()
-            .map(|comment| Comment {
-                author: comment.author.clone(),
-                text: cut(&comment.text, &mut left),
-            })
+            .map(|comment| Comment { author: comment.author.clone(), text: cut(&comment.text, &mut left) })
             .collect(),
     })
 }
@@ -54,10 +49,7 @@ mod tests {
             id: GlobalId::of("Issue", 52),
             title: "Title".to_owned(),
             description: description.to_owned(),
-            comments: vec![Comment {
-                author: "bob".to_owned(),
-                text: "éé".to_owned(),
-            }],
+            comments: vec![Comment { author: "bob".to_owned(), text: "éé".to_owned() }],
         })
     }
 

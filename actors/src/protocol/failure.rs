@@ -128,12 +128,7 @@ pub struct Failure {
 impl Failure {
     #[must_use]
     pub fn new(code: Code, hop: Hop, text: impl Into<String>) -> Self {
-        Self {
-            code,
-            text: text.into(),
-            hop,
-            retry_after: None,
-        }
+        Self { code, text: text.into(), hop, retry_after: None }
     }
 
     #[must_use]
@@ -145,21 +140,13 @@ impl Failure {
     /// What a client hears when something of ours broke.
     #[must_use]
     pub fn internal(hop: Hop) -> Self {
-        Self::new(
-            Code::Internal,
-            hop,
-            "I'm sorry, I can't generate a response. Please try again.",
-        )
+        Self::new(Code::Internal, hop, "I'm sorry, I can't generate a response. Please try again.")
     }
 
     /// What a client hears when the time it had is over.
     #[must_use]
     pub fn deadline_exceeded(hop: Hop) -> Self {
-        Self::new(
-            Code::DeadlineExceeded,
-            hop,
-            "I'm sorry, I couldn't respond in time. Please try again.",
-        )
+        Self::new(Code::DeadlineExceeded, hop, "I'm sorry, I couldn't respond in time. Please try again.")
     }
 
     /// What a client hears when a second crash cut its request short.

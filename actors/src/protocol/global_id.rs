@@ -23,10 +23,7 @@ impl GlobalId {
     /// The global id of `model` number `id`.
     #[must_use]
     pub fn of(model: &str, id: u64) -> Self {
-        Self {
-            model: model.into(),
-            id: id.to_string().into(),
-        }
+        Self { model: model.into(), id: id.to_string().into() }
     }
 
     #[must_use]
@@ -62,10 +59,7 @@ impl FromStr for GlobalId {
         if !model_is_a_constant || !id_is_plain || model.len().max(id.len()) > MAX_PART_LENGTH {
             return Err(malformed());
         }
-        Ok(Self {
-            model: model.into(),
-            id: id.into(),
-        })
+        Ok(Self { model: model.into(), id: id.into() })
     }
 }
 

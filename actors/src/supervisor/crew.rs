@@ -40,14 +40,7 @@ impl Crew {
         gave_up: GaveUp,
     ) -> Self {
         let (clock, limits) = (clock.clone(), limits.clone());
-        Self {
-            clock,
-            limits,
-            inspector,
-            ends,
-            gave_up,
-            members: Vec::new(),
-        }
+        Self { clock, limits, inspector, ends, gave_up, members: Vec::new() }
     }
 
     /// Builds an actor, starts it under guard, and puts it before those that joined earlier.
@@ -62,14 +55,7 @@ impl Crew {
         let stop = context.address().recipient();
         let intensity = (self.limits.max_restarts, self.limits.restart_window);
         let guardian = guard(context, actor, vitals.clone(), intensity, self.gave_up.clone());
-        self.members.insert(
-            0,
-            Member {
-                vitals,
-                stop,
-                guardian,
-            },
-        );
+        self.members.insert(0, Member { vitals, stop, guardian });
     }
 
     pub(super) fn states(&self) -> Vec<ActorState> {

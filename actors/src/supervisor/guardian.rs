@@ -33,12 +33,7 @@ where
     A: Actor<Context = Context<A>> + Supervised,
 {
     let running = context.into_future(actor);
-    actix_rt::spawn(keep_alive(
-        running,
-        vitals,
-        Intensity::new(max_restarts, window),
-        gave_up,
-    ))
+    actix_rt::spawn(keep_alive(running, vitals, Intensity::new(max_restarts, window), gave_up))
 }
 
 async fn keep_alive<A>(

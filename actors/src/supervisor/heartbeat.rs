@@ -23,20 +23,11 @@ pub(super) struct Heart {
 
 impl Heart {
     /// Starts the listening thread, which ends when the heart is dropped.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a paused clock must not hide a stuck thread"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "a paused clock must not hide a stuck thread")]
     pub(super) fn start(stuck_after: Duration) -> std::io::Result<Arc<Self>> {
-        let heart = Arc::new(Self {
-            started: Instant::now(),
-            last_beat: AtomicU64::new(0),
-            stuck_after,
-        });
+        let heart = Arc::new(Self { started: Instant::now(), last_beat: AtomicU64::new(0), stuck_after });
         let listener = Arc::downgrade(&heart);
-        thread::Builder::new()
-            .name("duologue-heartbeat".to_owned())
-            .spawn(move || listen(&listener))?;
+        thread::Builder::new().name("duologue-heartbeat".to_owned()).spawn(move || listen(&listener))?;
         Ok(heart)
     }
 

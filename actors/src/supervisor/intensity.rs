@@ -25,17 +25,12 @@ pub(super) enum Verdict {
 
 impl Intensity {
     pub(super) fn new(max_restarts: usize, window: Duration) -> Self {
-        Self {
-            max_restarts,
-            window,
-            recent: VecDeque::new(),
-        }
+        Self { max_restarts, window, recent: VecDeque::new() }
     }
 
     /// Notes a panic at `now` and says what to do about it.
     pub(super) fn panicked(&mut self, now: Instant) -> Verdict {
-        self.recent
-            .retain(|earlier| now.duration_since(*earlier) < self.window);
+        self.recent.retain(|earlier| now.duration_since(*earlier) < self.window);
         self.recent.push_back(now);
         if self.recent.len() > self.max_restarts {
             return Verdict::GiveUp;
@@ -43,9 +38,9 @@ impl Intensity {
         let repeats = u32::try_from(self.recent.len().saturating_sub(1)).unwrap_or(u32::MAX);
         Verdict::RestartAfter(match repeats.checked_sub(1) {
             None => Duration::ZERO,
-            Some(doublings) => FIRST_BACK_OFF
-                .saturating_mul(2_u32.saturating_pow(doublings))
-                .min(LONGEST_BACK_OFF),
+            Some(doublings) => {
+                FIRST_BACK_OFF.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_BACK_OFF)
+            }
         })
     }
 }

@@ -48,26 +48,12 @@ impl Tree {
     /// # Errors
     /// When the heartbeat's thread cannot be started.
     pub fn start_here(parts: Parts) -> Result<Self, StartError> {
-        Ok(Self::new(
-            Supervisor::start(parts).map_err(StartError::Heartbeat)?,
-            None,
-        ))
+        Ok(Self::new(Supervisor::start(parts).map_err(StartError::Heartbeat)?, None))
     }
 
     fn new(started: Started, arbiter: Option<Arbiter>) -> Self {
-        let Started {
-            supervisor,
-            entrance,
-            recovered,
-            gave_up,
-        } = started;
-        Self {
-            supervisor,
-            entrance,
-            recovered,
-            gave_up: Mutex::new(gave_up),
-            arbiter,
-        }
+        let Started { supervisor, entrance, recovered, gave_up } = started;
+        Self { supervisor, entrance, recovered, gave_up: Mutex::new(gave_up), arbiter }
     }
 
     #[must_use]

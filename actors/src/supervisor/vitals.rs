@@ -91,11 +91,7 @@ impl Vitals {
             restarts: self.restarts.load(Relaxed),
             handled: self.handled.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
-            last_panic: self
-                .last_panic
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            last_panic: self.last_panic.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 }

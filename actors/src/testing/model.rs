@@ -30,12 +30,7 @@ impl Script {
     /// Says each of `deltas` at once and finishes.
     #[must_use]
     pub fn saying(deltas: &[&str]) -> Self {
-        deltas
-            .iter()
-            .fold(Self::default(), |script, delta| {
-                script.then(Duration::ZERO, delta)
-            })
-            .finish()
+        deltas.iter().fold(Self::default(), |script, delta| script.then(Duration::ZERO, delta)).finish()
     }
 
     /// Then says `delta` after `pause`.
@@ -106,21 +101,13 @@ struct Shared {
 impl FakeModels {
     /// Plays `script` at the next call that has none yet; without one, says "Hello world."
     pub fn next_call(&self, script: Script) {
-        self.shared
-            .scripts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_back(script);
+        self.shared.scripts.lock().unwrap_or_else(PoisonError::into_inner).push_back(script);
     }
 
     /// The calls so far.
     #[must_use]
     pub fn calls(&self) -> Vec<ModelCall> {
-        self.shared
-            .calls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The calls whose stream has not been dropped yet.
@@ -155,17 +142,8 @@ impl ModelProvider for FakeModels {
     }
 
     fn stream(&self, call: ModelCall) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
-        self.shared
-            .calls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(call);
-        let script = self
-            .shared
-            .scripts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front();
+        self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+        let script = self.shared.scripts.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         self.shared.open.fetch_add(1, SeqCst);
         let open = OpenCall(self.shared.open.clone());
         script

@@ -38,10 +38,7 @@ where
 {
     /// A probe and the address to give to the actor under test.
     #[must_use]
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a probe does not panic and needs no guardian"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "a probe does not panic and needs no guardian")]
     pub fn new() -> (Self, Recipient<M>) {
         let (sender, received) = mpsc::unbounded_channel();
         (Self { received }, Sink(sender).start().recipient())
@@ -53,16 +50,11 @@ where
     /// When none comes.
     #[allow(clippy::expect_used, reason = "a test fails by panicking")]
     pub async fn next(&mut self) -> M {
-        timeout(PATIENCE, self.received.recv())
-            .await
-            .expect("a message in time")
-            .expect("a message")
+        timeout(PATIENCE, self.received.recv()).await.expect("a message in time").expect("a message")
     }
 
     /// Whether nothing has come, after everything that could bring something has run.
     pub async fn is_silent(&mut self) -> bool {
-        timeout(Duration::from_millis(1), self.received.recv())
-            .await
-            .is_err()
+        timeout(Duration::from_millis(1), self.received.recv()).await.is_err()
     }
 }

@@ -72,12 +72,7 @@ impl Journal for MemoryStore {
 
     async fn end(&self, terminal: TerminalRecord) -> Result<TerminalRecord, StoreError> {
         self.takes_writes().await?;
-        Ok(self
-            .state()
-            .terminals
-            .entry(terminal.request_id)
-            .or_insert(terminal)
-            .clone())
+        Ok(self.state().terminals.entry(terminal.request_id).or_insert(terminal).clone())
     }
 
     async fn terminal(&self, request_id: RequestId) -> Result<Option<TerminalRecord>, StoreError> {
@@ -88,10 +83,8 @@ impl Journal for MemoryStore {
         self.takes_writes().await?;
         let state = &mut *self.state();
         let terminals = &state.terminals;
-        let unfinished = state
-            .accepted
-            .iter_mut()
-            .filter(|record| !terminals.contains_key(&record.request_id));
+        let unfinished =
+            state.accepted.iter_mut().filter(|record| !terminals.contains_key(&record.request_id));
         Ok(unfinished
             .map(|record| {
                 record.interruptions += 1;
@@ -101,25 +94,16 @@ impl Journal for MemoryStore {
     }
 
     async fn terminals_since(&self, since: SystemTime) -> Result<Vec<TerminalRecord>, StoreError> {
-        let mut terminals: Vec<TerminalRecord> = self
-            .state()
-            .terminals
-            .values()
-            .filter(|terminal| terminal.ended_at >= since)
-            .cloned()
-            .collect();
+        let mut terminals: Vec<TerminalRecord> =
+            self.state().terminals.values().filter(|terminal| terminal.ended_at >= since).cloned().collect();
         terminals.sort_by_key(|terminal| terminal.ended_at);
         Ok(terminals)
     }
 
     async fn forget_ended_before(&self, before: SystemTime) -> Result<u64, StoreError> {
         let state = &mut *self.state();
-        let old: Vec<RequestId> = state
-            .terminals
-            .values()
-            .filter(|t| t.ended_at < before)
-            .map(|t| t.request_id)
-            .collect();
+        let old: Vec<RequestId> =
+            state.terminals.values().filter(|t| t.ended_at < before).map(|t| t.request_id).collect();
         state.accepted.retain(|record| !old.contains(&record.request_id));
         for request_id in &old {
             state.terminals.remove(request_id);
@@ -137,11 +121,7 @@ impl ConversationStore for MemoryStore {
         if conversation.iter().any(|known| known.id == message.id) {
             return Ok(());
         }
-        message.content = message
-            .content
-            .chars()
-            .take(self.limits.content_characters)
-            .collect();
+        message.content = message.content.chars().take(self.limits.content_characters).collect();
         conversation.push(message);
         let surplus = conversation.len().saturating_sub(self.limits.messages);
         conversation.drain(..surplus);
@@ -149,27 +129,16 @@ impl ConversationStore for MemoryStore {
     }
 
     async fn messages(&self, owner: UserId, now: SystemTime) -> Result<Vec<ChatMessage>, StoreError> {
-        let conversation = self
-            .state()
-            .conversations
-            .get(&owner)
-            .cloned()
-            .unwrap_or_default();
+        let conversation = self.state().conversations.get(&owner).cloned().unwrap_or_default();
         let is_fresh = |last: &ChatMessage| last.timestamp + self.limits.expiry > now;
-        Ok(if conversation.last().is_some_and(is_fresh) {
-            conversation
-        } else {
-            Vec::new()
-        })
+        Ok(if conversation.last().is_some_and(is_fresh) { conversation } else { Vec::new() })
     }
 
     async fn forget_expired(&self, now: SystemTime) -> Result<u64, StoreError> {
         let conversations = &mut self.state().conversations;
         let before = conversations.len();
         conversations.retain(|_, messages| {
-            messages
-                .last()
-                .is_some_and(|last| last.timestamp + self.limits.expiry > now)
+            messages.last().is_some_and(|last| last.timestamp + self.limits.expiry > now)
         });
         Ok((before - conversations.len()) as u64)
     }

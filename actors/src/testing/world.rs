@@ -21,10 +21,7 @@ use crate::{
 };
 
 fn users() -> Vec<User> {
-    let root = User {
-        admin: true,
-        ..a_user(1, "root")
-    };
+    let root = User { admin: true, ..a_user(1, "root") };
     vec![root, a_user(2, "alice"), a_user(3, "mallory")]
 }
 
@@ -40,11 +37,7 @@ impl TokenVerifier for FakeVerifier {
         if self.is_down.load(SeqCst) {
             return Err(VerifyError::Unavailable);
         }
-        let token = credentials
-            .token
-            .as_ref()
-            .ok_or(VerifyError::Invalid)?
-            .expose_secret();
+        let token = credentials.token.as_ref().ok_or(VerifyError::Invalid)?.expose_secret();
         // Any number of further users, for tests that need a crowd: `user-17`.
         let numbered = token.strip_prefix("user-").and_then(|number| number.parse().ok());
         let user = users()
@@ -52,10 +45,7 @@ impl TokenVerifier for FakeVerifier {
             .find(|user| user.username == token)
             .or_else(|| numbered.map(|id| a_user(id, token)))
             .ok_or(VerifyError::Invalid)?;
-        Ok(Identity {
-            user,
-            expires_at: None,
-        })
+        Ok(Identity { user, expires_at: None })
     }
 }
 
@@ -93,17 +83,13 @@ impl FlagSource for FakeFlags {
 
 impl Flags for FlagSet {
     fn enabled(&self, flag: &str, default: bool, actors: &[GlobalId]) -> bool {
-        let for_an_actor = self
-            .actors
-            .get(flag)
-            .is_some_and(|set| actors.iter().any(|actor| set.contains(actor)));
+        let for_an_actor =
+            self.actors.get(flag).is_some_and(|set| actors.iter().any(|actor| set.contains(actor)));
         for_an_actor || self.states.get(flag).copied().unwrap_or(default)
     }
 
     fn depends_on_container(&self, flag: &str) -> bool {
-        self.actors
-            .get(flag)
-            .is_some_and(|set| set.iter().any(|actor| actor.model() != "User"))
+        self.actors.get(flag).is_some_and(|set| set.iter().any(|actor| actor.model() != "User"))
     }
 }
 
@@ -136,10 +122,7 @@ pub fn an_issue() -> Resource {
         id: GlobalId::of("Issue", 52),
         title: "Export times out".to_owned(),
         description: "Large exports time out after a minute.".to_owned(),
-        comments: vec![Comment {
-            author: "bob".to_owned(),
-            text: "Let us stream it.".to_owned(),
-        }],
+        comments: vec![Comment { author: "bob".to_owned(), text: "Let us stream it.".to_owned() }],
     }
 }
 
@@ -154,11 +137,7 @@ impl FakeDirectory {
     }
 
     fn is_member(&self, user: &User) -> bool {
-        self.members
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&user.id)
-            || user.id.0 > 100
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).contains(&user.id) || user.id.0 > 100
     }
 
     fn reachable(&self, caller: &Caller) -> Result<(), DirectoryError> {
@@ -178,11 +157,7 @@ impl Directory for FakeDirectory {
         if self.is_down.load(SeqCst) {
             return Err(DirectoryError::Unavailable);
         }
-        let gone = self
-            .gone
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&id);
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner).contains(&id);
         let known = users().into_iter().find(|user| user.id == id);
         let numbered = (id.0 > 100).then(|| a_user(id.0, &format!("user-{id}")));
         Ok(known.or(numbered).filter(|_| !gone))
