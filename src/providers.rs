@@ -6,7 +6,7 @@ use duologue_actors::ports::{ModelProvider, Models};
 
 use crate::{
     builtin,
-    config::models::{ModelConfig, ProviderKind},
+    config::{ModelConfig, ProviderKind},
 };
 
 pub mod embedded;

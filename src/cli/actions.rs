@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use duologue_actors::action::{Action, Catalogue, Maturity, ResourceRule};
+use duologue_actors::action::{Action, Catalogue, InputField, Maturity, ResourceRule};
 
 use super::output;
 use crate::{catalogue, config::Config, document::Faults};
@@ -13,7 +13,7 @@ use crate::{catalogue, config::Config, document::Faults};
 /// Everything that is wrong in the catalogue.
 pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let catalogue = load(config)?;
-    let headings = ["ACTION", "MATURITY", "RESOURCE", "INPUT", "MODEL", "DESCRIPTION"].map(str::to_owned);
+    let headings = ["ACTION", "MATURITY", "RESOURCE", "MODEL", "INPUT", "DESCRIPTION"].map(str::to_owned);
     let rows: Vec<_> = std::iter::once(headings)
         .chain(catalogue.iter().map(|action| row(action)))
         .collect();
@@ -31,9 +31,9 @@ fn row(action: &Action) -> [String; 6] {
     [
         action.name.clone(),
         maturity(action.maturity).to_owned(),
-        resource(action),
-        inputs(action),
+        resource(action.resource).to_owned(),
         action.model.clone(),
+        inputs(action),
         action.description.clone(),
     ]
 }
@@ -46,59 +46,63 @@ fn maturity(maturity: Maturity) -> &'static str {
     }
 }
 
-fn resource(action: &Action) -> String {
-    let types = action.resource_types.join("|");
-    match action.resource {
-        ResourceRule::None => "-".to_owned(),
-        ResourceRule::Optional => format!("[{types}]"),
-        ResourceRule::Required => types,
+fn resource(rule: ResourceRule) -> &'static str {
+    match rule {
+        ResourceRule::Required => "required",
+        ResourceRule::Optional => "optional",
+        ResourceRule::None => "-",
     }
 }
 
+/// The inputs an action cannot do without; `...` where there are others. The schema has the details.
 fn inputs(action: &Action) -> String {
-    if action.input.is_empty() {
-        return "-".to_owned();
-    }
-    let inputs = action
+    let (required, optional): (Vec<&InputField>, Vec<&InputField>) = action
         .input
         .iter()
-        .map(|field| format!("{}: {}", field.name, field.type_name));
-    inputs.collect::<Vec<_>>().join(", ")
+        .partition(|field| field.type_name.ends_with('!'));
+    let mut names: Vec<&str> = required.iter().map(|field| field.name.as_str()).collect();
+    if !optional.is_empty() {
+        names.push("...");
+    }
+    if names.is_empty() {
+        "-".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use duologue_actors::{action::InputField, testing::an_action};
+    use duologue_actors::testing::an_action;
 
     use super::*;
+
+    fn field(name: &str, type_name: &str) -> InputField {
+        InputField {
+            name: name.to_owned(),
+            type_name: type_name.to_owned(),
+            max_length: None,
+            allow_blank: false,
+        }
+    }
 
     #[test]
     fn a_row_says_what_an_action_takes() {
         let mut action = Action::clone(&an_action("explain_code"));
-        action.input = vec![InputField {
-            name: "code".to_owned(),
-            type_name: "String!".to_owned(),
-            max_length: None,
-            allow_blank: false,
-        }];
+        action.input = vec![field("code", "String!"), field("language", "String")];
         let expected = [
             "explain_code",
             "ga",
-            "[Issue|MergeRequest]",
-            "code: String!",
+            "optional",
             "default",
+            "code, ...",
             "an action for tests",
         ];
         assert_eq!(row(&action), expected);
     }
 
     #[test]
-    fn an_action_without_inputs_or_a_resource_shows_so() {
-        let mut action = Action::clone(&an_action("ping"));
-        action.resource = ResourceRule::None;
-        assert_eq!(
-            (resource(&action), inputs(&action)),
-            ("-".to_owned(), "-".to_owned())
-        );
+    fn an_action_without_inputs_shows_so() {
+        assert_eq!(inputs(&an_action("ping")), "-");
     }
 }

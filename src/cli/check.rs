@@ -8,6 +8,7 @@ use crate::{
     directory::FileDirectory,
     flags::FileFlags,
     graphql,
+    providers::Registry,
 };
 
 /// One thing looked at: what is fine about it, or everything that is not.
@@ -21,6 +22,7 @@ pub fn run(loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let config = &loaded.config;
     let findings = [
         Ok(configuration(loaded.file.as_deref())),
+        models(config),
         catalogue(config),
         directory(&config.directory.path),
         flags(&config.flags.path),
@@ -47,15 +49,17 @@ fn configuration(file: Option<&Path>) -> String {
     }
 }
 
+fn models(config: &Config) -> Finding {
+    Registry::new(&config.models).map_err(mistakes)?;
+    let names: Vec<&str> = config.models.keys().map(String::as_str).collect();
+    Ok(format!("models         {}", names.join(", ")))
+}
+
 fn catalogue(config: &Config) -> Finding {
     let catalogue = actions::load(config).map_err(mistakes)?;
     graphql::sdl(&catalogue).map_err(|error| mistakes(format!("{:#}", anyhow::Error::from(error))))?;
     let names: Vec<&str> = catalogue.iter().map(|action| action.name.as_str()).collect();
-    Ok(format!(
-        "catalogue      {} actions: {}",
-        names.len(),
-        names.join(", ")
-    ))
+    Ok(format!("catalogue      {}", names.join(", ")))
 }
 
 fn directory(path: &Path) -> Finding {

@@ -20,12 +20,3 @@ pub enum ProviderKind {
     /// No model and no network: it quotes what fits the question.
     Embedded,
 }
-
-impl ProviderKind {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Embedded => "embedded",
-        }
-    }
-}

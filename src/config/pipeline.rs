@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use duologue_actors::limits::Limits;
 use garde::Validate;
 use serde::Deserialize;
 
@@ -33,7 +34,7 @@ pub struct PipelineConfig {
     #[garde(range(min = 1))]
     pub max_resource_characters: usize,
     #[garde(skip)]
-    pub max_restarts: u32,
+    pub max_restarts: usize,
     #[garde(range(min = 1))]
     pub restart_window_seconds: u64,
     #[garde(range(min = 1))]
@@ -44,38 +45,28 @@ pub struct PipelineConfig {
 
 impl PipelineConfig {
     #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            deadline: self.deadline(),
+            idle_content: Duration::from_secs(self.idle_content_seconds),
+            max_interruptions: self.max_interruptions,
+            terminal_retention: Duration::from_secs(self.terminal_retention_seconds),
+            unaddressed_replay: Duration::from_secs(self.unaddressed_replay_seconds),
+            retained_bytes: self.retained_bytes,
+            gather_after_chunks: self.gather_after_chunks,
+            gather: Duration::from_millis(self.gather_milliseconds),
+            max_chunks: self.max_chunks,
+            max_answer_bytes: self.max_answer_bytes,
+            max_resource_characters: self.max_resource_characters,
+            max_restarts: self.max_restarts,
+            restart_window: Duration::from_secs(self.restart_window_seconds),
+            stuck_after: Duration::from_secs(self.stuck_after_seconds),
+        }
+    }
+
+    #[must_use]
     pub fn deadline(&self) -> Duration {
         Duration::from_secs(self.deadline_seconds)
-    }
-
-    #[must_use]
-    pub fn idle_content(&self) -> Duration {
-        Duration::from_secs(self.idle_content_seconds)
-    }
-
-    #[must_use]
-    pub fn terminal_retention(&self) -> Duration {
-        Duration::from_secs(self.terminal_retention_seconds)
-    }
-
-    #[must_use]
-    pub fn unaddressed_replay(&self) -> Duration {
-        Duration::from_secs(self.unaddressed_replay_seconds)
-    }
-
-    #[must_use]
-    pub fn gather(&self) -> Duration {
-        Duration::from_millis(self.gather_milliseconds)
-    }
-
-    #[must_use]
-    pub fn restart_window(&self) -> Duration {
-        Duration::from_secs(self.restart_window_seconds)
-    }
-
-    #[must_use]
-    pub fn stuck_after(&self) -> Duration {
-        Duration::from_secs(self.stuck_after_seconds)
     }
 
     #[must_use]

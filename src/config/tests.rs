@@ -37,6 +37,10 @@ fn the_defaults_are_those_of_the_compiled_in_file() {
         config.conversation.limits(),
         duologue_actors::ports::ConversationLimits::default()
     );
+    assert_eq!(
+        format!("{:?}", config.pipeline.limits()),
+        format!("{:?}", duologue_actors::limits::Limits::default())
+    );
     assert_eq!(config.storage.path, Path::new("data/"));
     assert_eq!(config.models["default"].model, "extractive");
 }
