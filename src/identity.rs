@@ -16,7 +16,8 @@ const MAX_TOKEN_BYTES: usize = 1_024;
 type TokenHash = [u8; 32];
 
 /// The development tokens of a directory, by their hashes: how long a lookup takes says nothing about
-/// how near a guess was.
+/// how near a guess was. By default there are none.
+#[derive(Default)]
 pub struct DevelopmentTokens {
     users: HashMap<TokenHash, User>,
 }

@@ -24,7 +24,7 @@ use crate::{
     limits::{Limits, SWEEP, TICK},
     permits::Permits,
     policy::Authorized,
-    ports::{Caller, ConversationStore, Journal, Resource, StoreError, TerminalRecord},
+    ports::{Caller, ConversationStore, Flags, Journal, Resource, StoreError, TerminalRecord},
     protocol::{
         Address, ChatMessage, Ended, Failure, Hop, Outcome, Request, RequestId, Stop, UserId, deliver,
         forward,
@@ -61,6 +61,11 @@ impl Accepted {
     #[must_use]
     pub fn resource(&self) -> Option<&Arc<Resource>> {
         self.authorized.resource()
+    }
+
+    #[must_use]
+    pub fn flags(&self) -> &Arc<dyn Flags> {
+        self.authorized.flags()
     }
 
     /// The conversation before this request, oldest first; empty for actions that keep none.

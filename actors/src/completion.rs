@@ -18,11 +18,15 @@ use crate::{
 };
 
 mod chunker;
+mod expanded_log;
 mod faults;
 mod prompt;
 mod run;
 
+use expanded_log::ExpandedLog;
 use run::Run;
+
+pub use expanded_log::EXPANDED_LOGGING;
 
 /// One piece of an answer. Built only by Completion.
 #[derive(Debug, Message)]
@@ -61,6 +65,8 @@ impl Completion {
             Failure::internal(Hop::Completion)
         })?;
         let call = call(&accepted, &*model)?;
+        let log = ExpandedLog::of(&accepted);
+        log.input(&call);
         let run = Run {
             request_id,
             deadline: request.deadline,
@@ -71,6 +77,7 @@ impl Completion {
         let ends = self.ends.clone();
         self.desk.work(Some(request_id), async move {
             let outcome = run.drive(model.stream(call)).await;
+            log.suggestion(request_id, &outcome);
             let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(%request_id, model = model.model(), millis, "model call ended");
             deliver(&ends, Ended { request_id, outcome, model: Some(model.model().to_owned()) });

@@ -6,7 +6,7 @@ use super::{output, signals};
 use crate::{
     config::{Config, Loaded},
     logging::{self, Audience},
-    server::Server,
+    app::App,
 };
 
 /// Serves until a signal; returns when what was in flight has ended or the drain time is over.
@@ -22,9 +22,9 @@ pub fn run(loaded: &Loaded) -> anyhow::Result<ExitCode> {
 async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     const SECOND_SIGNAL: i32 = 1;
     let stop = signals::stop(SECOND_SIGNAL)?;
-    let server = Server::start(&loaded.config).await?;
+    let server = App::start(&loaded.config).await?;
     output::line(welcome(server.address(), &loaded.config, loaded.file.as_deref()))?;
-    server.run_until(stop.cancelled_owned()).await
+    Ok(server.run_until(stop.cancelled_owned()).await?)
 }
 
 /// Where things are, and a request to begin with.

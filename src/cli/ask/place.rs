@@ -8,7 +8,10 @@ use std::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, server::Server};
+use crate::{
+    app::{App, RunError},
+    config::Config,
+};
 
 /// A server on this machine answers at once or is none.
 const PROBE: Duration = Duration::from_secs(1);
@@ -22,7 +25,7 @@ pub(super) enum Place {
     Here {
         address: SocketAddr,
         stop: CancellationToken,
-        running: JoinHandle<anyhow::Result<()>>,
+        running: JoinHandle<Result<(), RunError>>,
     },
 }
 
@@ -32,7 +35,7 @@ impl Place {
         if is_duologue(address).await {
             return Ok(Self::There(address));
         }
-        let server = Server::start(&inside(config)).await?;
+        let server = App::start(&inside(config)).await?;
         let (address, stop) = (server.address(), CancellationToken::new());
         let running = actix_rt::spawn(server.run_until(stop.clone().cancelled_owned()));
         Ok(Self::Here {
