@@ -172,7 +172,9 @@ impl Handler<Stop> for Policy {
 /// the directory is down for a moment; one that is not accepted yet hears of it at once.
 async fn look_up(directory: &dyn Directory, enabled: &Enabled) -> Result<Ground, DirectoryError> {
     let (request, caller) = (enabled.request(), enabled.caller());
-    let resource_id = request.resource_id.as_ref();
+    let own_page = caller.user.id.global_id();
+    // A page that is about nothing else is about its user: GitLab's web chat names the caller then.
+    let resource_id = request.resource_id.as_ref().filter(|id| **id != own_page);
     if request.origin.is_recovered() {
         ask_until(request.deadline, || ask(directory, caller, resource_id)).await
     } else {

@@ -248,6 +248,19 @@ async fn an_admin_counts_as_a_member() {
 }
 
 #[actix::test]
+async fn the_callers_own_page_is_no_resource_and_another_users_is_not_found() {
+    let world = world();
+    let tree = start(&world);
+    let about = |user: UserId| {
+        let mut ask = world.ask("alice", "chat");
+        ask.resource_id = Some(user.global_id());
+        tree.entrance().ask(ask)
+    };
+    assert!(about(ALICE).await.is_ok());
+    assert_eq!(about(UserId(3)).await.unwrap_err().failure.code, Code::NotFound);
+}
+
+#[actix::test]
 async fn a_flag_for_the_resources_group_is_on() {
     let world = world();
     world.flags.set_for("summarize_comments_flag", GlobalId::of("Group", 10));
