@@ -1,4 +1,83 @@
-//! Duologue's pipeline.
+//! Duologue's pipeline: six actors that hand a request along as messages, from "somebody wants
+//! something" to the one message that ends it. Knows no HTTP, GraphQL, database or model; those come in
+//! through the traits of [`ports`], and the edge comes in through [`entrance`].
+//!
+//! # One request
+//!
+//! ```text
+//! entrance ── Await ──────────────────────────────────────────────────────────▶ Broadcaster: a waiter
+//!     └────── Submitted
+//!                 ▼
+//!               Auth            who is asking?                      auth.rs
+//!                 │ Authenticated
+//!                 ▼
+//!            FeatureFlag        is it switched on?  checks 1 to 3   feature_flag.rs
+//!                 │ Enabled
+//!                 ▼
+//!              Policy           may they, here?     checks 4 to 6   policy.rs, policy/checks.rs
+//!                 │ Authorized
+//!                 ▼
+//!              Cache            writes it down, synced              cache.rs
+//!                 ├── Admitted ───────────────────────────────────────────────▶ Broadcaster: the waiter
+//!                 │ Accepted                                                    gets its requestId
+//!                 ▼
+//!            Completion         asks the model                      completion.rs
+//!                 ├── ChunkProduced, one outstanding ─────────────────────────▶ Broadcaster ▶ subscribers
+//!                 │ Ended
+//!                 ▼
+//!              Cache            writes the end, the first one counts
+//!                 └── Recorded ───────────────────────────────────────────────▶ Broadcaster ▶ subscribers
+//!                                                                                  broadcaster.rs
+//! ```
+//!
+//! Each message is a fact that only the file of its actor can build, and contains the fact before it.
+//! So no request reaches Completion without all six checks. What travels inside all of them is
+//! [`protocol::Request`]: id, action, input, deadline, cancellation, and the permit that bounds how many
+//! there are.
+//!
+//! # How a request ends
+//!
+//! Every end is a [`protocol::Ended`] to Cache, whoever says it. If the request was accepted, Cache
+//! writes its terminal and tells the Broadcaster ([`cache::Recorded`]), the only sender of finals. If it
+//! was not, nothing is written and its waiter hears the refusal.
+//!
+//! | what happens | who ends it | where |
+//! |---|---|---|
+//! | a check refuses | the actor that checks | `auth.rs`, `feature_flag.rs`, `policy.rs` |
+//! | the answer is complete, or the model fails | the task that runs the model | `completion/run.rs` |
+//! | its owner cancels | Broadcaster pulls the token, that task ends it | `broadcaster/correlation.rs` |
+//! | its deadline passes | that task; 0.5 s later Cache; 1 s later the Broadcaster | `completion/run.rs`, `cache/ledger.rs`, `broadcaster/correlation.rs` |
+//! | an actor panics with it in hand | that actor, when it is restarted | `supervisor/guardian.rs`, `desk.rs` |
+//! | a task working on it panics | the task's wrapper | `desk.rs` |
+//! | the process stops or is killed | nobody: it stays in the journal and enters at Auth again as [`cache::Recovered`] | `cache/recovery.rs` |
+//!
+//! # Which file
+//!
+//! | question | file |
+//! |---|---|
+//! | what do the words mean; ids, codes and texts of failures | [`protocol`] |
+//! | how does the edge get in | [`entrance`] |
+//! | what is an action | [`action`] |
+//! | who is wired to whom, in what order they start and stop | [`supervisor`], `supervisor/crew.rs` |
+//! | what survives a panic, when does the process give up | `supervisor/guardian.rs`, `supervisor/intensity.rs` |
+//! | what every handler does first and last; slow work beside an actor | `desk.rs` |
+//! | what a refusal says, and in which order it is decided | [`policy::checks`], [`feature_flag`] |
+//! | how a resource is cut to size, how a prompt is rendered | `policy/excerpt.rs`, `completion/prompt.rs` |
+//! | how deltas become chunks, what a silent model costs | `completion/chunker.rs`, `completion/run.rs` |
+//! | what is in the journal, and in which order it is written | `cache/records.rs`, `cache/store.rs` |
+//! | which end counts when several come | `cache/ledger.rs` |
+//! | when nothing may be published yet (the gate) | `broadcaster/correlation.rs`, [`entrance::Gate`] |
+//! | who gets what, and what is replayed | `broadcaster/filter.rs`, `broadcaster/user_log.rs` |
+//! | how a slow reader reads | `broadcaster/subscription.rs` |
+//! | every bound and its default | [`limits`], [`permits`] |
+//! | time, and how tests stop it | [`clock`] |
+//!
+//! # Three ways to send
+//!
+//! [`protocol::forward`] hands a fact to the next actor, [`protocol::deliver`] tells Cache or the
+//! Broadcaster what they must hear, and a task may `send(chunk).await`. Neither of the first two can
+//! fail: the permit is the bound, not the mailbox. Handlers never wait; what takes time is a task whose
+//! result comes back as a private message.
 
 pub mod action;
 pub mod auth;

@@ -1,0 +1,257 @@
+//! GraphQL, whichever transport it came over: limits first, then the schema, and errors that all have a
+//! code. The engine is async-graphql; transports are in `http` and `websocket`.
+
+use std::{sync::Arc, time::Duration};
+
+use async_graphql::{
+    Response, Variables,
+    dynamic::Schema,
+    parser::{
+        parse_query,
+        types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection},
+    },
+};
+use duologue_actors::{
+    action::Catalogue,
+    entrance::{Entrance, Gate},
+    ports::{Credentials, FlagSource, Identity},
+    protocol::{Code, Failure, Hop},
+};
+use serde::Deserialize;
+use serde_json::{Map, Value as Json};
+
+use crate::{admission::Admission, config::GraphqlConfig};
+
+mod ai_action;
+mod ai_cancel;
+mod ai_completion_response;
+mod ai_message;
+mod ai_messages;
+mod call;
+mod current_user;
+pub mod error;
+pub mod input_types;
+mod limits;
+mod markdown;
+mod metadata;
+mod names;
+mod scalars;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod timestamp;
+
+pub use ai_completion_response::Prepared;
+use call::Call;
+pub use call::{INVALID_TOKEN, Rejection};
+pub use schema::{BuildError, sdl};
+
+/// A request as every transport carries it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct GraphqlRequest {
+    pub query: String,
+    #[serde(default, rename = "operationName")]
+    pub operation_name: Option<String>,
+    #[serde(default)]
+    pub variables: Option<Map<String, Json>>,
+    /// Taken and not looked at: no extension is known.
+    #[serde(default)]
+    pub extensions: Option<Map<String, Json>>,
+}
+
+impl GraphqlRequest {
+    fn to_engine(&self) -> async_graphql::Request {
+        let variables = self.variables.clone().unwrap_or_default();
+        let request = async_graphql::Request::new(self.query.clone())
+            .variables(Variables::from_json(Json::Object(variables)));
+        match &self.operation_name {
+            Some(name) => request.operation_name(name),
+            None => request,
+        }
+    }
+}
+
+/// What GraphQL works with.
+pub struct GraphqlParts {
+    pub entrance: Entrance,
+    pub catalogue: Arc<Catalogue>,
+    pub flags: Arc<dyn FlagSource>,
+    pub admission: Admission,
+    pub config: GraphqlConfig,
+    /// The GitLab version clients choose their queries by.
+    pub advertised_version: String,
+}
+
+/// The one GraphQL service of the process.
+#[derive(Clone)]
+pub struct Graphql {
+    parts: Arc<GraphqlParts>,
+    schema: Schema,
+}
+
+/// What came of a query or mutation, and what the transport has to do about it.
+pub struct Executed {
+    pub response: Response,
+    /// The gate of the request it accepted: to be dropped when the response has been written.
+    pub opens: Option<Gate>,
+    /// How long the client should wait before it tries again.
+    pub retry_after: Option<Duration>,
+    /// Set when the request as a whole has failed.
+    pub rejected: Option<Rejection>,
+}
+
+/// A document that passed the limits.
+struct Parsed {
+    document: ExecutableDocument,
+}
+
+impl Graphql {
+    /// # Errors
+    /// When the catalogue's actions can't all be told apart in one schema.
+    pub fn new(parts: GraphqlParts) -> Result<Self, BuildError> {
+        let parts = Arc::new(parts);
+        let builder = schema::builder(&parts.catalogue)?.data(Arc::clone(&parts));
+        let schema = builder.finish().map_err(BuildError::Schema)?;
+        Ok(Self { parts, schema })
+    }
+
+    /// The kind of the operation a request names.
+    ///
+    /// # Errors
+    /// The response to a request that cannot be executed: over a limit, no GraphQL, or without such an
+    /// operation.
+    pub fn operation(&self, request: &GraphqlRequest) -> Result<OperationType, Box<Response>> {
+        let parsed = self.parse(request)?;
+        parsed.operation(request).map(|operation| operation.ty)
+    }
+
+    /// Executes a query or mutation.
+    pub async fn execute(&self, request: GraphqlRequest, credentials: &Credentials) -> Executed {
+        let parsed = match self.parse(&request) {
+            Ok(parsed) => parsed,
+            Err(refused) => return Executed::without_effects(*refused),
+        };
+        let identity = match self.identify(credentials).await {
+            Ok(identity) => identity,
+            Err(failure) => return Executed::rejected(&failure),
+        };
+        let call = Arc::new(Call::new(credentials.clone(), identity));
+        let mut engine_request = request.to_engine().data(Arc::clone(&call));
+        engine_request.set_parsed_query(parsed.document);
+        let mut response = self.schema.execute(engine_request).await;
+        error::classify(&mut response);
+        Executed::new(response, &call)
+    }
+
+    /// Validates a subscription and evaluates its arguments. The Broadcaster is not asked yet.
+    ///
+    /// # Errors
+    /// The response that says what is wrong with it.
+    pub async fn subscribe(&self, request: GraphqlRequest, identity: &Identity) -> Result<Prepared, Box<Response>> {
+        let parsed = self.parse(&request)?;
+        let response_key = parsed.subscription_field(&request)?;
+        Prepared::new(self.schema.clone(), request, identity, response_key).await
+    }
+
+    /// The schema in GraphQL's own language.
+    #[must_use]
+    pub fn sdl(&self) -> String {
+        self.schema.sdl()
+    }
+
+    fn parse(&self, request: &GraphqlRequest) -> Result<Parsed, Box<Response>> {
+        let config = &self.parts.config;
+        let refuse = |exceeded: limits::Exceeded| Box::new(error::refusal(exceeded.code(), exceeded.to_string()));
+        limits::check_text(&request.query, config.max_query_characters).map_err(refuse)?;
+        let document = parse_query(&request.query).map_err(|cause| Box::new(syntax_error(cause)))?;
+        let bounds = limits::Bounds {
+            depth: config.max_depth,
+            complexity: config.max_complexity,
+            aliases: config.max_aliases,
+        };
+        limits::check(&document, &bounds).map_err(refuse)?;
+        Ok(Parsed { document })
+    }
+
+    /// Anonymous callers are nobody; credentials that are there must be good.
+    async fn identify(&self, credentials: &Credentials) -> Result<Option<Identity>, Failure> {
+        if credentials.token.is_none() {
+            return Ok(None);
+        }
+        self.parts.entrance.identify(credentials.clone()).await.map(Some)
+    }
+}
+
+impl Executed {
+    fn new(mut response: Response, call: &Call) -> Self {
+        let call::Effects { opens, retry_after, rejected } = call.take_effects();
+        if rejected.is_some() {
+            // The request as a whole has failed: there is no data to point into.
+            response.data = async_graphql::Value::Null;
+            response.errors.iter_mut().for_each(|error| error.path.clear());
+        }
+        Self { response, opens, retry_after, rejected }
+    }
+
+    fn without_effects(response: Response) -> Self {
+        Self { response, opens: None, retry_after: None, rejected: None }
+    }
+
+    fn rejected(failure: &Failure) -> Self {
+        Self {
+            response: error::refused_by(failure),
+            opens: None,
+            retry_after: failure.retry_after,
+            rejected: Rejection::of(failure.code).or(Some(Rejection::Unavailable)),
+        }
+    }
+}
+
+impl Parsed {
+    fn operation(&self, request: &GraphqlRequest) -> Result<&OperationDefinition, Box<Response>> {
+        let refuse = |code, message| Err(Box::new(error::refusal(code, message)));
+        match (&request.operation_name, &self.document.operations) {
+            (None, DocumentOperations::Single(operation)) => Ok(&operation.node),
+            (None, DocumentOperations::Multiple(operations)) => {
+                let mut operations = operations.values();
+                match (operations.next(), operations.next()) {
+                    (Some(operation), None) => Ok(&operation.node),
+                    _ => refuse("operationNameRequired", "Operation name required in request.".to_owned()),
+                }
+            }
+            (Some(name), DocumentOperations::Multiple(operations)) if operations.contains_key(name.as_str()) => {
+                operations.get(name.as_str()).map(|operation| &operation.node).ok_or_else(|| {
+                    Box::new(error::refused_by(&Failure::internal(Hop::Edge)))
+                })
+            }
+            (Some(name), _) => refuse("operationNotFound", format!("Unknown operation named \"{name}\"")),
+        }
+    }
+
+    /// The name in the answer of the one field a subscription selects. The engine looks for it in the
+    /// operation itself only, so a fragment there would subscribe to nothing, without a word.
+    fn subscription_field(&self, request: &GraphqlRequest) -> Result<String, Box<Response>> {
+        let operation = self.operation(request)?;
+        let refuse = |why: &str| Err(Box::new(error::refusal(Code::InvalidInput.as_str(), why)));
+        if operation.ty != OperationType::Subscription {
+            return refuse("the operation is not a subscription");
+        }
+        match operation.selection_set.node.items.as_slice() {
+            [selection] => match &selection.node {
+                Selection::Field(field) => Ok(field.node.response_key().node.to_string()),
+                _ => refuse("select aiCompletionResponse in the subscription itself, not in a fragment"),
+            },
+            _ => refuse("a subscription selects exactly one field"),
+        }
+    }
+}
+
+fn syntax_error(cause: async_graphql::parser::Error) -> Response {
+    let mut error = async_graphql::ServerError::from(cause);
+    // The parser draws the place in several lines; clients get the place in `locations`.
+    let what = error.message.lines().last().unwrap_or_default().trim_start_matches([' ', '=']).to_owned();
+    error.message = format!("Syntax error: {what}");
+    let mut response = Response::from_errors(vec![error]);
+    error::classify(&mut response);
+    response
+}

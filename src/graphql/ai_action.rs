@@ -1,0 +1,254 @@
+//! `aiAction`: submits one action. The answer names the request; what it comes to is told to subscribers.
+//!
+//! A refusal before acceptance is a top-level error, never one in the payload: a payload error leaves
+//! GitLab's editor extensions waiting for an answer.
+
+use std::sync::Arc;
+
+use async_graphql::{
+    Name, Result, Value,
+    dynamic::{
+        Field, FieldFuture, FieldValue, InputObject, InputValue, Object, ResolverContext, SchemaBuilder, TypeRef,
+        indexmap::IndexMap,
+    },
+};
+use duologue_actors::{
+    action::{Action, Catalogue, ResourceRule},
+    entrance::{Ask, Entrance, Gate, Refusal},
+    protocol::{Code, Failure, GlobalId, Hop, RequestId},
+};
+use super::{call, error, input_types, names, scalars};
+const AI_ACTION_INPUT: &str = "AiActionInput";
+const AI_ACTION_PAYLOAD: &str = "AiActionPayload";
+
+/// What a client hears of a resource that is not there, that it may not read, or that the action does not
+/// take. One text for all, so that nobody learns what exists.
+pub const RESOURCE_NOT_FOUND: &str = "The resource that you are attempting to access does not exist or you don't have permission to perform this action";
+
+/// The most characters of a `clientSubscriptionId` and of a `platformOrigin`.
+const MAX_LABEL_CHARACTERS: usize = 500;
+
+/// The input fields besides the actions', with their types.
+pub(super) const COMMON_FIELDS: [(&str, &str, &str); 4] = [
+    ("clientSubscriptionId", TypeRef::STRING, "Unique per feature and page: streams the answer to exactly the page that asked."),
+    ("clientMutationId", TypeRef::STRING, "Echoed in the payload, nothing else."),
+    ("platformOrigin", TypeRef::STRING, "Where the request comes from, e.g. `vs_code_extension`; kept for logs."),
+    ("projectId", scalars::PROJECT_ID, "The project of a resource whose own id does not say it."),
+];
+
+pub(super) fn register(mut schema: SchemaBuilder, catalogue: &Catalogue) -> SchemaBuilder {
+    let mut input = InputObject::new(AI_ACTION_INPUT).description("Exactly one action, and how to answer it.");
+    for action in catalogue.iter() {
+        let fields = action_input(action);
+        let type_ref = TypeRef::named(fields.type_name());
+        input = input.field(InputValue::new(action.graphql_name(), type_ref).description(&action.description));
+        schema = schema.register(fields);
+    }
+    for (name, type_name, description) in COMMON_FIELDS {
+        input = input.field(InputValue::new(name, TypeRef::named(type_name)).description(description));
+    }
+    schema.register(input).register(payload())
+}
+
+pub(super) fn field() -> Field {
+    Field::new("aiAction", TypeRef::named(AI_ACTION_PAYLOAD), |context| FieldFuture::new(resolve(context)))
+        .argument(InputValue::new("input", TypeRef::named_nn(AI_ACTION_INPUT)))
+        .description("Asks for one AI action. Returns once the request is safely on disk.")
+}
+
+/// The wire name of an action's input object.
+pub(super) fn input_type_name(action: &Action) -> String {
+    format!("Ai{}Input", names::pascal_case(&action.name))
+}
+
+fn action_input(action: &Action) -> InputObject {
+    let mut input = InputObject::new(input_type_name(action)).description(&action.description);
+    match action.resource {
+        ResourceRule::Required => {
+            input = input.field(InputValue::new("resourceId", TypeRef::named_nn(scalars::AI_MODEL_ID)));
+        }
+        ResourceRule::Optional => {
+            input = input.field(InputValue::new("resourceId", TypeRef::named(scalars::AI_MODEL_ID)));
+        }
+        ResourceRule::None => {}
+    }
+    for field in &action.input {
+        if let Some(type_ref) = input_types::type_ref(&field.type_name) {
+            input = input.field(InputValue::new(names::camel_case(&field.name), type_ref));
+        }
+    }
+    input
+}
+
+struct Payload {
+    request_id: RequestId,
+    client_mutation_id: Option<String>,
+}
+
+fn payload() -> Object {
+    Object::new(AI_ACTION_PAYLOAD)
+        .field(payload_field("requestId", TypeRef::named(TypeRef::STRING), |payload| {
+            Some(payload.request_id.to_string().into())
+        }))
+        .field(payload_field("errors", TypeRef::named_nn_list_nn(TypeRef::STRING), |_| Some(Value::List(Vec::new()))))
+        .field(payload_field("clientMutationId", TypeRef::named(TypeRef::STRING), |payload| {
+            payload.client_mutation_id.as_deref().map(Value::from)
+        }))
+}
+
+fn payload_field(name: &str, type_ref: TypeRef, read: fn(&Payload) -> Option<Value>) -> Field {
+    Field::new(name, type_ref, move |context| {
+        FieldFuture::from_value(context.parent_value.downcast_ref::<Payload>().and_then(read))
+    })
+}
+
+async fn resolve(context: ResolverContext<'_>) -> Result<Option<FieldValue<'_>>> {
+    let (parts, call) = (call::parts(&context)?, call::call(&context)?);
+    call.identity()?;
+    let input = context.args.try_get("input")?;
+    let Value::Object(input) = input.as_value() else { return Err(error::unfit_argument("input", AI_ACTION_INPUT)) };
+    let Order { action, input, resource_id, labels } = read_order(&parts.catalogue, input)?;
+    let Labels { client_subscription_id, client_mutation_id, platform_origin } = labels;
+    let name = action.name.clone();
+    let place = resource_is_taken(&action, resource_id.as_ref()).and_then(|()| parts.admission.admit());
+    let outcome = match place {
+        Err(failure) => Err((failure, None)),
+        Ok(permit) => {
+            let credentials = call.credentials.clone();
+            let ask =
+                Ask { credentials, action, input, resource_id, client_subscription_id, platform_origin, permit };
+            submit(&parts.entrance, ask).await.map_err(|refusal| (refusal.failure, Some(refusal.request_id)))
+        }
+    };
+    let code = outcome.as_ref().map_or_else(|(failure, _)| failure.code.as_str(), |_| "accepted");
+    metrics::counter!("duologue_requests_total", "action" => name, "outcome" => code).increment(1);
+    match outcome {
+        Ok(gate) => {
+            let request_id = gate.request_id();
+            call.opens(gate);
+            Ok(Some(FieldValue::owned_any(Payload { request_id, client_mutation_id })))
+        }
+        Err((failure, request_id)) => Err(call.refuse(&failure, request_id)),
+    }
+}
+
+async fn submit(entrance: &Entrance, ask: Ask) -> std::result::Result<Gate, Refusal> {
+    let action = ask.action.name.clone();
+    let outcome = entrance.ask(ask).await;
+    let request_id = outcome.as_ref().map_or_else(|refusal| refusal.request_id, Gate::request_id);
+    tracing::Span::current().record("request_id", tracing::field::display(request_id));
+    match &outcome {
+        Ok(_) => tracing::info!(%request_id, action, "request accepted"),
+        Err(Refusal { failure, .. }) => tracing::info!(
+            %request_id, action, code = %failure.code, hop = failure.hop.as_str(), "request refused"
+        ),
+    }
+    outcome
+}
+
+/// What a client ordered.
+struct Order {
+    action: Arc<Action>,
+    input: serde_json::Map<String, serde_json::Value>,
+    resource_id: Option<GlobalId>,
+    labels: Labels,
+}
+
+struct Labels {
+    client_subscription_id: Option<String>,
+    client_mutation_id: Option<String>,
+    platform_origin: Option<String>,
+}
+
+fn read_order(catalogue: &Catalogue, input: &IndexMap<Name, Value>) -> Result<Order> {
+    let (action, values) = the_action(catalogue, input)?;
+    let path = format!("input.{}", action.graphql_name());
+    let Value::Object(values) = values else {
+        return Err(error::unfit_argument(&path, &input_type_name(action)));
+    };
+    let names: Vec<_> = action.input.iter().map(|field| names::camel_case(&field.name)).collect();
+    let rules = action.input.iter().zip(&names).map(|(field, name)| input_types::FieldRule {
+        name,
+        type_name: &field.type_name,
+        max_length: field.max_length,
+        allow_blank: field.allow_blank,
+    });
+    Ok(Order {
+        action: action.clone(),
+        resource_id: resource_id(action, values, &path)?,
+        input: input_types::fields_to_json(values, rules, &path)?,
+        labels: Labels {
+            client_subscription_id: label(input, "clientSubscriptionId")?,
+            client_mutation_id: label(input, "clientMutationId")?,
+            platform_origin: label(input, "platformOrigin")?,
+        },
+    })
+}
+
+/// The one action that was named. A null stands for an action that was not.
+fn the_action<'a>(
+    catalogue: &'a Catalogue,
+    input: &'a IndexMap<Name, Value>,
+) -> Result<(&'a Arc<Action>, &'a Value)> {
+    let mut named = catalogue.iter().filter_map(|action| {
+        let value = input.get(action.graphql_name().as_str()).filter(|value| **value != Value::Null)?;
+        Some((action, value))
+    });
+    match (named.next(), named.next()) {
+        (Some(action), None) => Ok(action),
+        _ => Err(error::invalid_input("Only one method argument is required")),
+    }
+}
+
+fn resource_id(action: &Action, values: &IndexMap<Name, Value>, path: &str) -> Result<Option<GlobalId>> {
+    let unfit = || error::unfit_argument(&format!("{path}.resourceId"), scalars::AI_MODEL_ID);
+    match (action.resource, values.get("resourceId").unwrap_or(&Value::Null)) {
+        (ResourceRule::None, _) | (ResourceRule::Optional, Value::Null) => Ok(None),
+        (_, Value::String(text)) => text.parse().map(Some).map_err(|_| unfit()),
+        _ => Err(unfit()),
+    }
+}
+
+/// An action without a list takes resources of any type.
+fn resource_is_taken(action: &Action, resource_id: Option<&GlobalId>) -> std::result::Result<(), Failure> {
+    let types = &action.resource_types;
+    match resource_id {
+        Some(id) if !types.is_empty() && types.iter().all(|name| name != id.model()) => {
+            Err(Failure::new(Code::NotFound, Hop::Edge, RESOURCE_NOT_FOUND))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn label(input: &IndexMap<Name, Value>, name: &str) -> Result<Option<String>> {
+    match input.get(name).unwrap_or(&Value::Null) {
+        Value::Null => Ok(None),
+        Value::String(text) if text.chars().count() > MAX_LABEL_CHARACTERS => {
+            Err(error::invalid_input(format!("{name} is too long (maximum is {MAX_LABEL_CHARACTERS})")))
+        }
+        Value::String(text) => Ok(Some(text.clone())),
+        _ => Err(error::unfit_argument(&format!("input.{name}"), TypeRef::STRING)),
+    }
+}
+
+/// Whether a name of an action or of its input would clash with one the schema needs.
+pub(super) fn clash(action: &Action) -> Option<String> {
+    let name = action.graphql_name();
+    if COMMON_FIELDS.iter().any(|(common, ..)| *common == name) {
+        return Some(format!("the action's name {} is taken by a field of {AI_ACTION_INPUT}", action.name));
+    }
+    let mut seen = std::collections::BTreeSet::from(["resourceId".to_owned()]);
+    for field in &action.input {
+        if !seen.insert(names::camel_case(&field.name)) {
+            return Some(format!("the input {} of the action {} is there twice", field.name, action.name));
+        }
+        if !input_types::is_known(&field.type_name) {
+            return Some(format!(
+                "the input {} of the action {} has the type {:?}, which the schema does not know",
+                field.name, action.name, field.type_name
+            ));
+        }
+    }
+    (action.resource == ResourceRule::None && action.input.is_empty())
+        .then(|| format!("the action {} takes neither a resource nor an input", action.name))
+}

@@ -1,0 +1,254 @@
+//! `aiCompletionResponse`: tells a subscriber what its requests come to.
+//!
+//! The engine is asked twice. When a client subscribes, the field's resolver turns the arguments into a
+//! [`Filter`] and yields nothing. When an event is to be delivered, the same document runs once more, as a
+//! stream into which events are fed one by one; so aliases, variables and directives work as they do
+//! everywhere, and a document is validated once an answer, not once a chunk. An idle subscription keeps
+//! neither a parsed document nor a stream.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use actix_web::web::Bytes;
+use async_graphql::{
+    Error, Response, Result, Value,
+    dynamic::{
+        InputValue, ObjectAccessor, ResolverContext, Schema, SchemaBuilder, Subscription, SubscriptionField,
+        SubscriptionFieldFuture, TypeRef,
+    },
+    value,
+};
+use duologue_actors::{
+    broadcaster::{Event, EventKind, Filter, Resume},
+    ports::Identity,
+    protocol::{ChatMessage, Code, Failure, GlobalId, Hop},
+};
+use futures::{
+    StreamExt,
+    channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded},
+    stream::BoxStream,
+};
+
+use super::{
+    GraphqlRequest,
+    ai_cancel::request_id,
+    ai_message::{self, AI_MESSAGE},
+    error, scalars,
+};
+
+pub(super) const SUBSCRIPTION: &str = "Subscription";
+const AI_ACTION: &str = "AiAction";
+
+pub(super) fn register(schema: SchemaBuilder) -> SchemaBuilder {
+    let field = SubscriptionField::new("aiCompletionResponse", TypeRef::named(AI_MESSAGE), |context| {
+        SubscriptionFieldFuture::new(async move { resolve(&context) })
+    })
+    .argument(InputValue::new("userId", TypeRef::named(scalars::USER_ID)))
+    .argument(InputValue::new("resourceId", TypeRef::named(scalars::AI_MODEL_ID)))
+    .argument(InputValue::new("clientSubscriptionId", TypeRef::named(TypeRef::STRING)))
+    .argument(InputValue::new("aiAction", TypeRef::named(AI_ACTION)))
+    .argument(InputValue::new("requestId", TypeRef::named(TypeRef::ID)))
+    .description("The caller's questions as they are accepted, and the answers as they come.");
+    schema.register(Subscription::new(SUBSCRIPTION).field(field))
+}
+
+pub(super) fn action_enum(names: impl IntoIterator<Item = String>) -> async_graphql::dynamic::Enum {
+    async_graphql::dynamic::Enum::new(AI_ACTION).items(names)
+}
+
+/// What runs a subscription's document, and why.
+struct Feed {
+    identity: Identity,
+    registered: Arc<Mutex<Option<Filter>>>,
+    events: Mutex<Option<UnboundedReceiver<Arc<ChatMessage>>>>,
+}
+
+fn resolve<'a>(
+    context: &ResolverContext<'a>,
+) -> Result<BoxStream<'a, Result<async_graphql::dynamic::FieldValue<'a>>>> {
+    let feed = context.ctx.data::<Feed>()?;
+    let filter = filter(&context.args, &feed.identity)?;
+    *feed.registered.lock().unwrap_or_else(PoisonError::into_inner) = Some(filter);
+    let events = feed.events.lock().unwrap_or_else(PoisonError::into_inner).take();
+    Ok(match events {
+        Some(events) => events.map(|message| Ok(ai_message::value(message))).boxed(),
+        None => futures::stream::empty().boxed(),
+    })
+}
+
+fn filter(arguments: &ObjectAccessor<'_>, identity: &Identity) -> Result<Filter> {
+    let given = |name: &str| arguments.get(name).filter(|value| !value.is_null());
+    let owner = identity.user.id;
+    if let Some(user) = given("userId")
+        && user.string()? != owner.global_id().to_string()
+    {
+        let failure = Failure::new(Code::Forbidden, Hop::Edge, "Unauthorized subscription");
+        return Err(error::from_failure(&failure, None));
+    }
+    let resource_id = given("resourceId").map(|id| id.string()?.parse::<GlobalId>().map_err(Error::new_with_source));
+    let client_subscription_id = given("clientSubscriptionId").map(|id| id.string().map(str::to_owned)).transpose()?;
+    let action = given("aiAction").map(|name| name.enum_name().map(str::to_ascii_lowercase)).transpose()?;
+    let request_id = given("requestId").map(|id| request_id(id.as_value())).transpose()?;
+    Filter::new(owner, action.as_deref(), resource_id.transpose()?, client_subscription_id, request_id)
+        .map_err(|failure| error::from_failure(&failure, None))
+}
+
+/// A subscription that is valid and allowed, before the Broadcaster has heard of it.
+#[derive(Clone)]
+pub struct Prepared {
+    pub filter: Filter,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    schema: Schema,
+    request: GraphqlRequest,
+    identity: Identity,
+    /// The name of the one field in the answer: its alias, or its own.
+    response_key: String,
+    /// Names what an event looks like to this subscription: equal for equal documents and variables.
+    encoding_key: String,
+    rendering: tokio::sync::Mutex<Option<Rendering>>,
+}
+
+/// The document, running. Dropped with the answer it was started for.
+struct Rendering {
+    events: UnboundedSender<Arc<ChatMessage>>,
+    responses: BoxStream<'static, Response>,
+}
+
+impl Prepared {
+    /// Runs the document far enough to know its filter.
+    pub(super) async fn new(
+        schema: Schema,
+        request: GraphqlRequest,
+        identity: &Identity,
+        response_key: String,
+    ) -> std::result::Result<Self, Box<Response>> {
+        let registered = Arc::default();
+        let mut responses = run(&schema, &request, identity, Arc::clone(&registered), None);
+        if let Some(mut refused) = responses.next().await {
+            error::classify(&mut refused);
+            return Err(Box::new(refused));
+        }
+        let filter = registered.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(filter) = filter else {
+            let why = "the subscription's only field is skipped";
+            return Err(Box::new(error::refusal(Code::InvalidInput.as_str(), why)));
+        };
+        let encoding_key = encoding_key(&request);
+        let identity = identity.clone();
+        let rendering = tokio::sync::Mutex::default();
+        let inner = Inner { schema, request, identity, response_key, encoding_key, rendering };
+        Ok(Self { filter, inner: Arc::new(inner) })
+    }
+
+    /// The first frame of the subscription: there is nothing yet, and what came before is replayed or not.
+    #[must_use]
+    pub fn first(&self, resume: Resume) -> Bytes {
+        let resume = match resume {
+            Resume::Live => "LIVE",
+            Resume::Replayed => "REPLAYED",
+        };
+        let mut data = async_graphql::indexmap::IndexMap::new();
+        data.insert(async_graphql::Name::new(&self.inner.response_key), Value::Null);
+        let response = Response::new(Value::Object(data))
+            .extension("subscribed", value!(true))
+            .extension("resume", value!(resume));
+        error::to_bytes(&response)
+    }
+
+    /// The frame that shows an event to this subscription; made once for all that look at it alike.
+    pub async fn render(&self, event: &Event) -> Bytes {
+        if let Some(bytes) = event.encoding(&self.inner.encoding_key) {
+            return bytes;
+        }
+        let mut response = self.run_with(event).await;
+        error::classify(&mut response);
+        response.extensions.extend(extensions(event));
+        note(event);
+        let bytes = error::to_bytes(&response);
+        event.keep_encoding(&self.inner.encoding_key, bytes.clone());
+        bytes
+    }
+
+    async fn run_with(&self, event: &Event) -> Response {
+        let mut place = self.inner.rendering.lock().await;
+        // Taken out while it works: whoever drops this future half-way leaves no answer to the wrong event.
+        let mut rendering = place.take().unwrap_or_else(|| self.inner.start());
+        let _ = rendering.events.unbounded_send(Arc::new(event.message.clone()));
+        let Some(response) = rendering.responses.next().await else {
+            return error::refused_by(&Failure::internal(Hop::Edge));
+        };
+        let goes_on = !matches!(event.kind, EventKind::Final) && response.errors.is_empty();
+        *place = goes_on.then_some(rendering);
+        response
+    }
+}
+
+impl Inner {
+    fn start(&self) -> Rendering {
+        let (events, fed) = unbounded();
+        let responses = run(&self.schema, &self.request, &self.identity, Arc::default(), Some(fed));
+        Rendering { events, responses }
+    }
+}
+
+fn run(
+    schema: &Schema,
+    request: &GraphqlRequest,
+    identity: &Identity,
+    registered: Arc<Mutex<Option<Filter>>>,
+    events: Option<UnboundedReceiver<Arc<ChatMessage>>>,
+) -> BoxStream<'static, Response> {
+    let feed = Feed { identity: identity.clone(), registered, events: Mutex::new(events) };
+    schema.execute_stream(request.to_engine().data(feed))
+}
+
+/// What a frame says beside its message: which model answered, and of a failure what programs need.
+fn extensions(event: &Event) -> Vec<(String, Value)> {
+    let model = event.model.as_deref().map(|model| ("model".to_owned(), Value::from(model)));
+    let failure = event.failure.as_ref().map(|failure| {
+        let said = error::described(failure, Some(event.request_id()));
+        ("failure".to_owned(), said)
+    });
+    model.into_iter().chain(failure).collect()
+}
+
+/// Counts what reached a subscriber, once an event and a look at it.
+fn note(event: &Event) {
+    let action = event.address.action.clone();
+    match event.kind {
+        EventKind::Chunk if event.message.chunk_id == Some(1) => {
+            let wait = since(event);
+            metrics::histogram!("duologue_time_to_first_chunk_seconds", "action" => action).record(wait);
+        }
+        EventKind::Final => {
+            let outcome = event.failure.as_ref().map_or("ended", |failure| failure.code.as_str());
+            let labels = [("action", action), ("outcome", outcome.to_owned())];
+            metrics::counter!("duologue_answers_total", &labels).increment(1);
+        }
+        EventKind::Echo | EventKind::Chunk => {}
+    }
+}
+
+/// From the request's birth, which its id tells, to the event's.
+fn since(event: &Event) -> std::time::Duration {
+    let born = event.request_id().as_uuid().get_timestamp().map(|moment| moment.to_unix());
+    let (seconds, nanoseconds) = born.unwrap_or_default();
+    let born = std::time::UNIX_EPOCH + std::time::Duration::new(seconds, nanoseconds);
+    event.message.timestamp.duration_since(born).unwrap_or_default()
+}
+
+/// 128 bits of SipHash: a collision could only ever mix up two documents of the same user.
+fn encoding_key(request: &GraphqlRequest) -> String {
+    let variables = serde_json::to_string(&request.variables).unwrap_or_default();
+    let half = |salt: u8| {
+        let mut hasher = DefaultHasher::new();
+        (salt, &request.query, &request.operation_name, &variables).hash(&mut hasher);
+        hasher.finish()
+    };
+    format!("{:016x}{:016x}", half(0), half(1))
+}

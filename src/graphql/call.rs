@@ -1,0 +1,103 @@
+//! One execution of a document: who asks, and what the transport has to do when the answer is written.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_graphql::{Error, Result, dynamic::ResolverContext};
+use duologue_actors::{
+    entrance::Gate,
+    ports::{Caller, Credentials, Identity},
+    protocol::{Code, Failure, Hop, RequestId},
+};
+
+use super::{GraphqlParts, error};
+
+/// What an anonymous caller hears where a user is needed, and what bad credentials are called.
+pub const INVALID_TOKEN: &str = "Invalid token";
+
+/// Why the whole request, not just one field of it, has failed. Each transport has its own word for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// No credentials where some are needed, or credentials that are good for nothing.
+    Unauthenticated,
+    /// The server has no room now.
+    Overloaded,
+    /// What the server needs in order to promise anything is not there now.
+    Unavailable,
+}
+
+impl Rejection {
+    pub(super) fn of(code: Code) -> Option<Self> {
+        match code {
+            Code::Unauthenticated => Some(Self::Unauthenticated),
+            Code::Overloaded => Some(Self::Overloaded),
+            Code::StorageUnavailable => Some(Self::Unavailable),
+            _ => None,
+        }
+    }
+}
+
+/// What an execution leaves behind for the transport.
+#[derive(Default)]
+pub(super) struct Effects {
+    pub opens: Option<Gate>,
+    pub retry_after: Option<Duration>,
+    pub rejected: Option<Rejection>,
+}
+
+pub(super) struct Call {
+    pub credentials: Credentials,
+    /// `None` for an anonymous caller.
+    pub identity: Option<Identity>,
+    effects: Mutex<Effects>,
+}
+
+impl Call {
+    pub(super) fn new(credentials: Credentials, identity: Option<Identity>) -> Self {
+        Self { credentials, identity, effects: Mutex::default() }
+    }
+
+    /// # Errors
+    /// `unauthenticated` for an anonymous caller.
+    pub(super) fn identity(&self) -> Result<&Identity> {
+        self.identity.as_ref().ok_or_else(|| {
+            self.refuse(&Failure::new(Code::Unauthenticated, Hop::Edge, INVALID_TOKEN), None)
+        })
+    }
+
+    pub(super) fn caller(&self, identity: &Identity) -> Caller {
+        Caller { user: identity.user.clone(), credentials: Some(self.credentials.clone()) }
+    }
+
+    /// Turns a failure into a field's error and notes what it means for the whole request.
+    pub(super) fn refuse(&self, failure: &Failure, request_id: Option<RequestId>) -> Error {
+        let mut effects = self.effects();
+        effects.rejected = effects.rejected.or(Rejection::of(failure.code));
+        effects.retry_after = effects.retry_after.or(failure.retry_after);
+        error::from_failure(failure, request_id)
+    }
+
+    pub(super) fn opens(&self, gate: Gate) {
+        self.effects().opens = Some(gate);
+    }
+
+    pub(super) fn take_effects(&self) -> Effects {
+        std::mem::take(&mut *self.effects())
+    }
+
+    fn effects(&self) -> MutexGuard<'_, Effects> {
+        self.effects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The parts of the server a resolver works with.
+pub(super) fn parts<'a>(context: &ResolverContext<'a>) -> Result<&'a GraphqlParts> {
+    context.ctx.data::<std::sync::Arc<GraphqlParts>>().map(AsRef::as_ref)
+}
+
+/// The call a resolver works for.
+pub(super) fn call<'a>(context: &ResolverContext<'a>) -> Result<&'a std::sync::Arc<Call>> {
+    context.ctx.data::<std::sync::Arc<Call>>()
+}

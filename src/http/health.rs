@@ -1,0 +1,93 @@
+//! What the ones who run the server ask: is the process alive, and can it do its work?
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::{HttpResponse, web};
+use duologue_actors::supervisor::TreeState;
+use futures::future::{BoxFuture, join_all};
+use serde_json::{Map, Value, json};
+
+use crate::server::Edge;
+
+/// The longest one part may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// One part of the server outside the pipeline that can be missing: the store, the flags.
+#[derive(Clone)]
+pub struct Part {
+    name: &'static str,
+    probe: Probe,
+}
+
+impl Part {
+    /// A part that is there when `probe` says so, and otherwise says what is wrong.
+    pub fn new<F>(name: &'static str, probe: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        Self { name, probe: Arc::new(move || Box::pin(probe())) }
+    }
+
+    async fn state(&self) -> (String, Value) {
+        let outcome = tokio::time::timeout(PATIENCE, (self.probe)()).await;
+        let outcome = outcome.unwrap_or_else(|_| Err("it does not answer".to_owned()));
+        let state = match outcome {
+            Ok(()) => json!({"ready": true}),
+            Err(why) => json!({"ready": false, "why": why}),
+        };
+        (self.name.to_owned(), state)
+    }
+}
+
+/// The process answers. Depends on nothing: whoever restarts the server for what is outside it only
+/// makes things worse.
+pub async fn liveness() -> HttpResponse {
+    HttpResponse::Ok().json(json!({"service": "duologue", "alive": true}))
+}
+
+/// Every part and how it is; 503 as long as one is missing.
+pub async fn readiness(edge: web::Data<Edge>) -> HttpResponse {
+    let (tree, others) = tokio::join!(edge.entrance.tree(), join_all(edge.parts.iter().map(Part::state)));
+    let mut parts = actors(tree);
+    parts.extend(others);
+    parts.insert("admission".to_owned(), admission(&edge));
+    let missing: Vec<_> = parts.iter().filter(|(_, state)| state.get("ready") != Some(&Value::Bool(true))).collect();
+    let missing: Vec<_> = missing.into_iter().map(|(name, _)| name.clone()).collect();
+    let mut response = if missing.is_empty() { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    response.json(json!({"ready": missing.is_empty(), "missing": missing, "parts": parts}))
+}
+
+fn admission(edge: &Edge) -> Value {
+    let admission = &edge.admission;
+    json!({
+        "ready": !admission.is_closed(),
+        "in_flight": admission.in_flight(),
+        "capacity": admission.capacity(),
+        "sockets": edge.sockets.open(),
+    })
+}
+
+/// The pipeline as its supervisor sees it: whether it moves, and each actor.
+fn actors(tree: Option<TreeState>) -> Map<String, Value> {
+    let mut parts = Map::new();
+    let Some(tree) = tree else {
+        parts.insert("pipeline".to_owned(), json!({"ready": false, "why": "the supervisor does not answer"}));
+        return parts;
+    };
+    let pipeline = match (tree.stuck_for, tree.recovered) {
+        (Some(silence), _) => json!({"ready": false, "why": "its thread is stuck", "stuck_seconds": silence.as_secs()}),
+        (None, false) => json!({"ready": false, "why": "unfinished requests are being taken over"}),
+        (None, true) => json!({"ready": true}),
+    };
+    parts.insert("pipeline".to_owned(), pipeline);
+    for actor in tree.actors {
+        let mut state = json!({"ready": true});
+        if let (Value::Object(state), Ok(Value::Object(told))) = (&mut state, serde_json::to_value(&actor)) {
+            state.extend(told);
+        }
+        parts.insert(actor.name.to_owned(), state);
+    }
+    parts
+}

@@ -1,0 +1,129 @@
+//! The edge: one listening socket, all routes, and how the server leaves.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use actix_web::{
+    App, HttpServer,
+    dev::{Server as HttpTask, ServerHandle},
+    middleware::from_fn,
+    web::{self, ServiceConfig},
+};
+use duologue_actors::entrance::Entrance;
+
+use crate::{
+    admission::Admission,
+    config::ServerConfig,
+    graphql::Graphql,
+    http::{self, error::Refused, health::Part},
+    websocket::Sockets,
+};
+
+pub mod connections;
+mod drain;
+mod socket_options;
+#[cfg(test)]
+pub(crate) mod testing;
+mod watch;
+
+use connections::Connections;
+use socket_options::SocketOptions;
+
+/// What the routes work with; shared by all workers.
+pub struct Edge {
+    pub graphql: Graphql,
+    pub sockets: Sockets,
+    pub entrance: Entrance,
+    pub admission: Admission,
+    /// The parts outside the pipeline that readiness lists.
+    pub parts: Vec<Part>,
+    pub connections: Connections,
+    pub max_body_bytes: usize,
+}
+
+/// Every path the server knows.
+pub fn routes(routes: &mut ServiceConfig) {
+    routes
+        .service(
+            web::resource(http::graphql::PATH)
+                .route(web::post().to(http::graphql::post))
+                .route(web::get().to(http::graphql::get))
+                .default_service(web::to(http::graphql::other)),
+        )
+        .service(operators("/-/liveness").route(web::get().to(http::health::liveness)))
+        .service(operators("/-/readiness").route(web::get().to(http::health::readiness)))
+        .service(operators("/metrics").route(web::get().to(http::metrics::metrics)))
+        .default_service(web::to(async || Refused::NoSuchPath.response()));
+}
+
+fn operators(path: &str) -> actix_web::Resource {
+    web::resource(path).default_service(web::to(async || Refused::Method("GET").response()))
+}
+
+/// A server that listens. It serves while [`Server::run_until`] runs.
+pub struct Server {
+    address: SocketAddr,
+    edge: web::Data<Edge>,
+    drain: std::time::Duration,
+    task: HttpTask,
+    handle: ServerHandle,
+}
+
+/// Binds the address of `config`; port 0 is any free port.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn bind(config: &ServerConfig, edge: Edge) -> io::Result<Server> {
+    let edge = web::Data::from(Arc::new(edge));
+    let options = SocketOptions { send_buffer_bytes: config.send_buffer_bytes, user_timeout: config.user_timeout() };
+    let (shared, arrivals) = (edge.clone(), edge.connections.clone());
+    let http = HttpServer::new(move || {
+        App::new()
+            .app_data(shared.clone())
+            .wrap(from_fn(connections::refuse_surplus))
+            .wrap(from_fn(watch::trace))
+            .configure(routes)
+    })
+    .workers(config.workers)
+    // The polite bound is `Connections`, which answers; this one only keeps file descriptors.
+    .max_connections(config.max_connections.saturating_add(connections::TO_BE_REFUSED))
+    .keep_alive(std::time::Duration::from_secs(75))
+    .shutdown_timeout(drain::LAST_WORDS.as_secs())
+    .disable_signals()
+    // Options of a connection must be known before the address is bound.
+    .on_connect(move |socket, extensions| {
+        options.apply(socket);
+        extensions.insert(arrivals.arrived());
+    })
+    .bind(config.listen)?;
+    let address = http.addrs().first().copied().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let task = http.run();
+    Ok(Server { address, edge, drain: config.drain(), handle: task.handle(), task })
+}
+
+impl Server {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` resolves, then leaves in order: nobody is let in, what is in flight ends,
+    /// sockets are told to come back, and the connections are closed.
+    ///
+    /// # Errors
+    /// When the listening socket fails.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let Self { edge, drain, mut task, handle, .. } = self;
+        tokio::select! {
+            ended = &mut task => return ended,
+            () = shutdown => {}
+        }
+        let leaving = async {
+            handle.pause().await;
+            drain::drain(&edge, drain).await;
+            handle.stop(true).await;
+        };
+        let ((), ended) = tokio::join!(leaving, task);
+        ended
+    }
+}

@@ -1,0 +1,181 @@
+//! `GET /api/graphql` with an upgrade: the websocket clients of the server, speaking
+//! `graphql-transport-ws`.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `graphql_transport_ws` | the protocol, as a state machine without a socket |
+//! | `frames`, `close` | its messages and close codes as they stand on the wire |
+//! | `keepalive` | when to ping, and what a pong acknowledges |
+//! | `origin`, `credentials`, `rate`, `connections` | who may connect, and how much they may send |
+//! | `intake` | what is too large, before it is in memory |
+//! | `session`, `inbound`, `writer`, `subscriptions`, `operations` | the socket itself: one task that does what was decided |
+//! | `departure` | when each socket leaves at a shutdown |
+//!
+//! An upgrade is refused before there is a socket, with an HTTP status and a GraphQL body: 403 for a
+//! page of another site, 400 for a client that does not offer `graphql-transport-ws` (a browser would not
+//! show it a close code either), 503 while the server is leaving. Everything later is a close code.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        StatusCode,
+        header::{HOST, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL},
+    },
+    rt, web,
+};
+use duologue_actors::{
+    clock::Clock,
+    entrance::Entrance,
+    protocol::{Code, Hop},
+};
+use serde_json::json;
+
+use self::{
+    connections::Connections, departure::Departures, graphql_transport_ws::SUBPROTOCOL, inbound::Inbound,
+    origin::Origin, session::Session,
+};
+use crate::{config::WebsocketConfig, graphql::Graphql};
+
+mod close;
+mod connections;
+mod credentials;
+mod departure;
+mod frames;
+mod graphql_transport_ws;
+mod inbound;
+mod intake;
+mod keepalive;
+mod operations;
+mod origin;
+mod rate;
+mod session;
+mod subscriptions;
+mod writer;
+
+/// All websockets of the process. Cheap to clone; shared by all workers.
+#[derive(Clone)]
+pub struct Sockets(Arc<Shared>);
+
+struct Shared {
+    graphql: Graphql,
+    entrance: Entrance,
+    clock: Clock,
+    config: WebsocketConfig,
+    allowed_origins: Vec<String>,
+    connections: Connections,
+    departures: Departures,
+    /// Sockets there ever were.
+    numbers: AtomicU64,
+}
+
+/// Why there is no socket.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("this page may not open a websocket here: add its origin to server.allowed_origins")]
+    ForeignOrigin,
+    #[error("offer the websocket subprotocol graphql-transport-ws")]
+    Subprotocol,
+    #[error("the server is shutting down")]
+    Leaving,
+    #[error("not a websocket handshake")]
+    Handshake(#[source] actix_web::Error),
+}
+
+impl Sockets {
+    #[must_use]
+    pub fn new(
+        graphql: Graphql,
+        entrance: Entrance,
+        clock: Clock,
+        config: WebsocketConfig,
+        allowed_origins: Vec<String>,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            graphql,
+            entrance,
+            clock,
+            config,
+            allowed_origins,
+            connections: Connections::default(),
+            departures: Departures::default(),
+            numbers: AtomicU64::new(0),
+        }))
+    }
+
+    /// Answers a request with an `Upgrade` header, and serves the socket it becomes.
+    pub async fn upgrade(&self, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+        match self.accept(&request, payload).await {
+            Ok(response) => response,
+            Err(refusal) => refusal.response(),
+        }
+    }
+
+    /// Has every socket close with 1012 within `spread` from now, one after another.
+    pub fn close_all(&self, spread: Duration) {
+        self.0.departures.announce(spread);
+    }
+
+    /// How many sockets there are.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.0.connections.open()
+    }
+
+    async fn accept(&self, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Refusal> {
+        let shared = &self.0;
+        let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+        let origin = Origin::of(header(ORIGIN), header(HOST), &shared.allowed_origins);
+        match origin {
+            Origin::Foreign => return Err(Refusal::ForeignOrigin),
+            _ if shared.departures.announced() => return Err(Refusal::Leaving),
+            _ if !offers_subprotocol(request) => return Err(Refusal::Subprotocol),
+            Origin::Trusted | Origin::Absent => {}
+        }
+        let max_bytes = shared.config.max_frame_bytes;
+        let (payload, exceeded) =
+            intake::bounded(request, payload, max_bytes).await.map_err(Refusal::Handshake)?;
+        let (response, session, messages) =
+            actix_ws::handle_with_protocols(request, payload, &[SUBPROTOCOL]).map_err(Refusal::Handshake)?;
+        let messages =
+            messages.max_frame_size(max_bytes).aggregate_continuations().max_continuation_size(max_bytes);
+        let credentials = credentials::of_headers(request.headers());
+        let number = shared.numbers.fetch_add(1, Ordering::Relaxed);
+        let session = Session::new(shared.clone(), session, origin, credentials, number);
+        rt::spawn(session.run(Inbound::new(messages, exceeded)));
+        Ok(response)
+    }
+}
+
+impl Refusal {
+    fn response(&self) -> HttpResponse {
+        let (status, code) = match self {
+            Self::Handshake(error) => return error.error_response(),
+            Self::ForeignOrigin => (StatusCode::FORBIDDEN, Code::Forbidden),
+            Self::Subprotocol => (StatusCode::BAD_REQUEST, Code::InvalidInput),
+            Self::Leaving => (StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded),
+        };
+        let mut response = HttpResponse::build(status);
+        if matches!(self, Self::Leaving) {
+            response.insert_header((RETRY_AFTER, 1));
+        }
+        let extensions = json!({ "code": code.as_str(), "hop": Hop::Edge.as_str() });
+        response.json(json!({ "errors": [{ "message": self.to_string(), "extensions": extensions }] }))
+    }
+}
+
+fn offers_subprotocol(request: &HttpRequest) -> bool {
+    let offers = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
+    let mut offered = offers.filter_map(|offer| offer.to_str().ok()).flat_map(|offer| offer.split(','));
+    offered.any(|offer| offer.trim() == SUBPROTOCOL)
+}
+
+#[cfg(test)]
+mod tests;

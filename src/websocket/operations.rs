@@ -1,0 +1,176 @@
+//! Queries and mutations over a socket: one at a time, in the order they came, beside the stream of
+//! answers, so that a slow one holds up neither pings nor chunks nor a later subscribe.
+
+use std::collections::VecDeque;
+
+use actix_web::rt::{self, task::JoinHandle};
+use async_graphql::{Response, Value};
+use duologue_actors::{
+    entrance::Gate,
+    ports::Credentials,
+    protocol::{Failure, Hop},
+};
+
+use super::frames::{Next, OperationId, ServerMessage};
+use crate::graphql::{Graphql, GraphqlRequest};
+
+/// An operation that waits for its turn.
+pub struct Operation {
+    pub id: OperationId,
+    pub request: GraphqlRequest,
+    pub credentials: Credentials,
+    /// The size of the message it came in.
+    pub bytes: usize,
+}
+
+/// What is to be written for one operation.
+pub struct Answer {
+    pub id: OperationId,
+    pub messages: Vec<String>,
+    /// To be dropped once the messages have been written. A socket that ends while a mutation runs
+    /// drops the answer unwritten, and this with it: nobody waits any more.
+    pub opens: Option<Gate>,
+}
+
+pub struct Operations {
+    graphql: Graphql,
+    running: Option<Running>,
+    waiting: VecDeque<Operation>,
+    /// What the waiting operations may take together.
+    max_waiting_bytes: usize,
+}
+
+struct Running {
+    id: OperationId,
+    /// Not once the client has completed it: it runs on, but its answer is not sent.
+    wanted: bool,
+    task: JoinHandle<Answer>,
+}
+
+impl Operations {
+    #[must_use]
+    pub fn new(graphql: Graphql, max_waiting_bytes: usize) -> Self {
+        Self { graphql, running: None, waiting: VecDeque::new(), max_waiting_bytes }
+    }
+
+    /// Puts an operation into the line; `false` when the line is too long.
+    #[must_use]
+    pub fn put(&mut self, operation: Operation) -> bool {
+        let waiting_bytes: usize = self.waiting.iter().map(|waiting| waiting.bytes).sum();
+        let room = waiting_bytes + operation.bytes <= self.max_waiting_bytes;
+        if room {
+            self.waiting.push_back(operation);
+            self.start_next();
+        }
+        room
+    }
+
+    /// Forgets an operation; one that runs already runs on, unheard.
+    pub fn stop(&mut self, id: &OperationId) {
+        self.waiting.retain(|waiting| waiting.id != *id);
+        if let Some(running) = self.running.as_mut().filter(|running| running.id == *id) {
+            running.wanted = false;
+        }
+    }
+
+    /// The next answer; waits for ever while nothing runs. May be dropped and called again.
+    pub async fn answered(&mut self) -> Answer {
+        loop {
+            let Some(running) = &mut self.running else {
+                return std::future::pending().await;
+            };
+            let ended = (&mut running.task).await;
+            let (id, wanted) = (running.id.clone(), running.wanted);
+            self.running = None;
+            self.start_next();
+            match ended {
+                Ok(answer) if wanted => return answer,
+                Err(_panicked) if wanted => return Answer::broken(id),
+                _ => {}
+            }
+        }
+    }
+
+    fn start_next(&mut self) {
+        if self.running.is_none()
+            && let Some(operation) = self.waiting.pop_front()
+        {
+            let id = operation.id.clone();
+            let task = rt::spawn(run(self.graphql.clone(), operation));
+            self.running = Some(Running { id, wanted: true, task });
+        }
+    }
+}
+
+impl Answer {
+    fn broken(id: OperationId) -> Self {
+        let message = ServerMessage::refusal(id.clone(), &Failure::internal(Hop::Edge));
+        Self { id, messages: vec![message.text()], opens: None }
+    }
+}
+
+async fn run(graphql: Graphql, operation: Operation) -> Answer {
+    let executed = graphql.execute(operation.request, &operation.credentials).await;
+    let messages = messages(&operation.id, &executed.response);
+    Answer { id: operation.id, messages, opens: executed.opens }
+}
+
+/// `next` and `complete`, or one `error` when nothing was executed.
+fn messages(id: &OperationId, response: &Response) -> Vec<String> {
+    if was_refused(response) {
+        return vec![refused(id.clone(), response).text()];
+    }
+    // A response holds strings, numbers and maps with string keys only.
+    let payload = serde_json::to_vec(response).unwrap_or_default();
+    vec![Next::of(id).text(&payload), ServerMessage::Complete { id: id.clone() }.text()]
+}
+
+/// The `error` message of an operation that was not executed.
+#[must_use]
+pub fn refused(id: OperationId, response: &Response) -> ServerMessage {
+    ServerMessage::Error { id, payload: serde_json::to_value(&response.errors).unwrap_or_default() }
+}
+
+/// An error that is not of a field comes from before the execution.
+fn was_refused(response: &Response) -> bool {
+    let of_no_field = response.errors.iter().all(|error| error.path.is_empty());
+    response.is_err() && response.data == Value::Null && of_no_field
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{PathSegment, ServerError, value};
+
+    use super::*;
+
+    fn id() -> OperationId {
+        "1".into()
+    }
+
+    #[test]
+    fn a_result_is_a_next_and_a_complete() {
+        let response = Response::new(value!({"a": 1}));
+        assert_eq!(
+            messages(&id(), &response),
+            [r#"{"id":"1","type":"next","payload":{"data":{"a":1}}}"#, r#"{"type":"complete","id":"1"}"#],
+        );
+    }
+
+    #[test]
+    fn what_was_not_executed_is_one_error_and_no_complete() {
+        let response = Response::from_errors(vec![ServerError::new("no such field", None)]);
+        assert_eq!(
+            messages(&id(), &response),
+            [r#"{"type":"error","id":"1","payload":[{"message":"no such field"}]}"#],
+        );
+    }
+
+    #[test]
+    fn an_error_of_a_field_is_a_result() {
+        let mut error = ServerError::new("not found", None);
+        error.path.push(PathSegment::Field("aiAction".to_owned()));
+        let messages = messages(&id(), &Response::from_errors(vec![error]));
+        assert!(messages[0].starts_with(r#"{"id":"1","type":"next""#), "{messages:?}");
+        assert_eq!(messages.len(), 2);
+    }
+}

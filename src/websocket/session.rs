@@ -1,0 +1,316 @@
+//! One socket: the thin shell that carries out what the state machines decide. One task owns it all, so
+//! frames are handled strictly in the order of arrival, a subscribe is registered before the next frame
+//! is read, and nothing is written by two at once.
+//!
+//! Bytes wait nowhere: a subscription is read from its owner's log when the socket can take more, and a
+//! socket that takes nothing for too long is dropped.
+
+use std::{future::pending, sync::Arc};
+
+use actix_web::rt::{self, task::JoinHandle};
+use actix_ws::{AggregatedMessage, CloseReason};
+use async_graphql::parser::types::OperationType;
+use duologue_actors::{
+    broadcaster::EventKind,
+    ports::{Credentials, Identity},
+    protocol::{Code, Failure, Hop},
+};
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    Shared,
+    close::Close,
+    connections::{OpenSocket, Seat},
+    departure::Departure,
+    frames::{OperationId, ServerMessage},
+    graphql_transport_ws::{Bounds, Effect, Machine, Verdict},
+    inbound::{Inbound, Received},
+    keepalive::{Beat, Keepalive, Timing},
+    operations::{self, Answer, Operation, Operations},
+    origin::Origin,
+    subscriptions::{Entry, Subscriptions},
+    writer::{Lost, Writer},
+};
+use crate::graphql::GraphqlRequest;
+
+/// Waiting queries and mutations take no more than so many of the largest messages.
+const MAX_WAITING_MESSAGES: usize = 4;
+
+/// Why a socket ends.
+#[derive(Debug)]
+enum End {
+    /// We close it.
+    Close(Close),
+    /// The client closed it, with this reason.
+    Left(Option<CloseReason>),
+    Lost(Lost),
+    NoPong,
+}
+
+type Step = Result<(), End>;
+
+/// Who the socket belongs to, once that is known.
+struct Caller {
+    identity: Identity,
+    credentials: Credentials,
+    _seat: Seat,
+}
+
+pub struct Session {
+    shared: Arc<Shared>,
+    machine: Machine,
+    keepalive: Keepalive,
+    writer: Writer,
+    subscriptions: Subscriptions,
+    operations: Operations,
+    verifying: Option<JoinHandle<(Credentials, Result<Identity, Failure>)>>,
+    caller: Option<Caller>,
+    departure: Departure,
+    _open: OpenSocket,
+}
+
+impl Session {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        session: actix_ws::Session,
+        origin: Origin,
+        credentials: Option<Credentials>,
+        number: u64,
+    ) -> Self {
+        let (config, now) = (&shared.config, Instant::now());
+        let max_waiting_bytes = config.max_frame_bytes.saturating_mul(MAX_WAITING_MESSAGES);
+        Self {
+            machine: Machine::new(Bounds::from(config), origin, credentials, now),
+            keepalive: Keepalive::new(Timing::from(config), now),
+            writer: Writer::new(session, config.stalled_send()),
+            subscriptions: Subscriptions::default(),
+            operations: Operations::new(shared.graphql.clone(), max_waiting_bytes),
+            verifying: None,
+            caller: None,
+            departure: shared.departures.of_socket(number),
+            _open: shared.connections.opened(),
+            shared,
+        }
+    }
+
+    pub async fn run(mut self, mut inbound: Inbound) {
+        let end = loop {
+            if let Err(end) = self.step(&mut inbound).await {
+                break end;
+            }
+        };
+        self.finish(end).await;
+    }
+
+    /// Waits for the next thing to happen and does what it asks for. What is listed first goes first:
+    /// streams of answers, the only source that may always have more, come last.
+    async fn step(&mut self, inbound: &mut Inbound) -> Step {
+        let ping = self.keepalive.deadline();
+        let alarm = self.machine.deadline().map_or(ping, |deadline| deadline.min(ping));
+        tokio::select! {
+            biased;
+            () = self.departure.due() => Err(End::Close(Close::ServerRestart)),
+            received = inbound.next() => self.receive(received).await,
+            () = sleep_until(alarm) => self.alarm().await,
+            verified = finished(&mut self.verifying) => self.verified(verified).await,
+            answer = self.operations.answered() => self.answer(answer).await,
+            entry = self.subscriptions.ready() => self.stream(entry).await,
+        }
+    }
+
+    async fn receive(&mut self, received: Option<Received>) -> Step {
+        let Some(received) = received else { return Err(End::Lost(Lost::Gone)) };
+        if let Received::Message(AggregatedMessage::Close(reason)) = received {
+            return Err(End::Left(reason));
+        }
+        let effect = self.machine.received(received.frame(), Instant::now());
+        self.perform(effect).await?;
+        match received {
+            Received::Message(AggregatedMessage::Ping(payload)) => self.writer.pong(&payload).await?,
+            Received::Message(AggregatedMessage::Pong(payload)) => self.acknowledge(&payload),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, effect: Effect) -> Step {
+        match effect {
+            Effect::Nothing => Ok(()),
+            Effect::Send(message) => self.send(&message).await,
+            Effect::Close(close) => Err(End::Close(close)),
+            Effect::Verify(credentials) => {
+                let entrance = self.shared.entrance.clone();
+                self.verifying = Some(rt::spawn(async move {
+                    let identity = entrance.identify(credentials.clone()).await;
+                    (credentials, identity)
+                }));
+                Ok(())
+            }
+            Effect::Start { id, request, bytes } => self.start(id, *request, bytes).await,
+            Effect::Stop(id) => {
+                if !self.subscriptions.stop(&id) {
+                    self.operations.stop(&id);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn verified(&mut self, verified: Option<(Credentials, Result<Identity, Failure>)>) -> Step {
+        let verdict = match verified {
+            Some((credentials, Ok(identity))) => self.welcome(identity, credentials),
+            Some((_, Err(failure))) if failure.code == Code::Unauthenticated => Verdict::Invalid,
+            _ => Verdict::Unavailable,
+        };
+        let effect = self.machine.verified(verdict);
+        self.perform(effect).await
+    }
+
+    fn welcome(&mut self, identity: Identity, credentials: Credentials) -> Verdict {
+        let max = self.shared.config.max_connections_per_user;
+        let Some(seat) = self.shared.connections.seat(identity.user.id, max) else {
+            return Verdict::TooManyConnections;
+        };
+        let left =
+            identity.expires_at.map(|at| at.duration_since(self.shared.clock.now()).unwrap_or_default());
+        // A token that is good for longer than time can be counted does not expire here.
+        let expires = left.and_then(|left| Instant::now().checked_add(left));
+        self.caller = Some(Caller { identity, credentials, _seat: seat });
+        Verdict::Welcome { expires }
+    }
+
+    async fn start(&mut self, id: OperationId, request: GraphqlRequest, bytes: usize) -> Step {
+        let Some(caller) = &self.caller else { return Ok(()) };
+        match self.shared.graphql.operation(&request) {
+            Err(response) => self.refuse(operations::refused(id.clone(), &response), &id).await,
+            Ok(OperationType::Subscription) => self.subscribe(id, request).await,
+            Ok(OperationType::Query | OperationType::Mutation) => {
+                let credentials = caller.credentials.clone();
+                if self.operations.put(Operation { id: id.clone(), request, credentials, bytes }) {
+                    return Ok(());
+                }
+                let failure = Failure::new(Code::RateLimited, Hop::Edge, "Too many operations are waiting.");
+                self.refuse(ServerMessage::refusal(id.clone(), &failure), &id).await
+            }
+        }
+    }
+
+    /// Registers a subscription and says so. Everything the client sends next comes after it.
+    async fn subscribe(&mut self, id: OperationId, request: GraphqlRequest) -> Step {
+        let Some(caller) = &self.caller else { return Ok(()) };
+        let prepared = match self.shared.graphql.subscribe(request, &caller.identity).await {
+            Ok(prepared) => prepared,
+            Err(response) => return self.refuse(operations::refused(id.clone(), &response), &id).await,
+        };
+        let subscription = match self.shared.entrance.subscribe(prepared.filter.clone()).await {
+            Ok(subscription) => subscription,
+            Err(failure) => {
+                return self.refuse(ServerMessage::refusal(id.clone(), &failure), &id).await;
+            }
+        };
+        let first = prepared.first(subscription.resume());
+        let entry = Entry::new(id, prepared, subscription);
+        self.writer.text(entry.next.text(&first)).await?;
+        self.subscriptions.put(entry);
+        Ok(())
+    }
+
+    /// Writes what a subscription has, up to one batch, and lets the next one have its turn.
+    async fn stream(&mut self, mut entry: Entry) -> Step {
+        if entry.has_hole() {
+            let failure =
+                Failure::new(Code::Overloaded, Hop::Broadcaster, "Messages were lost: subscribe again.");
+            return self.refuse(ServerMessage::refusal(entry.id.clone(), &failure), &entry.id).await;
+        }
+        for event in entry.read(self.shared.config.read_batch_bytes) {
+            let payload = entry.prepared.render(&event).await;
+            self.writer.text(entry.next.text(&payload)).await?;
+            match event.kind {
+                EventKind::Final => {
+                    tracing::debug!(request_id = %event.request_id(), "final written");
+                    self.keepalive.wrote_final(event.request_id(), Instant::now());
+                }
+                EventKind::Echo | EventKind::Chunk => self.keepalive.wrote(Instant::now()),
+            }
+        }
+        self.subscriptions.put(entry);
+        Ok(())
+    }
+
+    async fn answer(&mut self, answer: Answer) -> Step {
+        self.machine.finished(&answer.id);
+        for message in answer.messages {
+            self.writer.text(message).await?;
+        }
+        // The client has its requestId now.
+        drop(answer.opens);
+        Ok(())
+    }
+
+    async fn alarm(&mut self) -> Step {
+        let now = Instant::now();
+        let effect = self.machine.tick(now);
+        self.perform(effect).await?;
+        match self.keepalive.beat(now) {
+            None => Ok(()),
+            Some(Beat::Ping(payload)) => Ok(self.writer.ping(&payload).await?),
+            Some(Beat::Dead) => Err(End::NoPong),
+        }
+    }
+
+    fn acknowledge(&mut self, payload: &[u8]) {
+        let finals = self.keepalive.pong(payload);
+        if let Some(caller) = &self.caller
+            && !finals.is_empty()
+        {
+            self.shared.entrance.acknowledge(caller.identity.user.id, finals);
+        }
+    }
+
+    async fn refuse(&mut self, message: ServerMessage, id: &OperationId) -> Step {
+        self.machine.finished(id);
+        self.send(&message).await
+    }
+
+    async fn send(&mut self, message: &ServerMessage) -> Step {
+        Ok(self.writer.text(message.text()).await?)
+    }
+
+    async fn finish(self, end: End) {
+        let user_id = self.caller.as_ref().map(|caller| caller.identity.user.id.0);
+        let closed = match end {
+            End::Close(close) => {
+                tracing::debug!(user_id, close.code = close.code(), "websocket closed");
+                self.writer.close(Some(CloseReason::from(&close))).await
+            }
+            End::Left(reason) => {
+                tracing::debug!(user_id, "websocket left");
+                self.writer.close(reason).await
+            }
+            End::Lost(lost) => Err(lost),
+            End::NoPong => {
+                tracing::debug!(user_id, "websocket dropped without pong");
+                Ok(())
+            }
+        };
+        if let Err(lost) = closed {
+            tracing::debug!(user_id, reason = %lost, "websocket lost");
+        }
+    }
+}
+
+impl From<Lost> for End {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
+    }
+}
+
+/// What a task returned, or `None` when it panicked; waits for ever while there is no task.
+async fn finished<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
+    let Some(running) = task else {
+        return pending().await;
+    };
+    let ended = running.await;
+    *task = None;
+    ended.ok()
+}
