@@ -144,12 +144,7 @@ impl Writer {
 
     fn close(self) {
         let Self { connection, lock, .. } = self;
-        let checkpoint =
-            connection.pragma_query_value(None, "wal_checkpoint(TRUNCATE)", |row| row.get::<_, i64>(0));
-        if let Err(error) = checkpoint {
-            // Nothing is lost: the next start reads the write-ahead log.
-            tracing::warn!(%error, "storage.checkpoint.failed");
-        }
+        // Closing the last connection brings the write-ahead log into the database file and removes it.
         if let Err((_, error)) = connection.close() {
             tracing::warn!(%error, "storage.close.failed");
         }
