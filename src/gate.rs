@@ -53,7 +53,10 @@ mod tests {
     };
 
     use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
-    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+    use tokio::sync::{
+        Notify,
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    };
 
     use super::*;
 
@@ -81,33 +84,41 @@ mod tests {
         client: Arc<Mutex<Option<TcpStream>>>,
         opened: UnboundedReceiver<usize>,
         asked: UnboundedReceiver<()>,
+        answer: Arc<Notify>,
     }
 
-    /// `/answers` answers with a gated body; `/hangs` holds the gate and never answers.
+    /// `/answers` answers with a gated body; `/waits` does so when it is told to.
     fn serve() -> Server {
         let (opens, opened) = unbounded_channel();
         let (asks, asked) = unbounded_channel();
         let client = Arc::new(Mutex::new(None));
+        let answer = Arc::new(Notify::new());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let witnessed = client.clone();
+        let (witnessed, told) = (client.clone(), answer.clone());
         let server = HttpServer::new(move || {
-            let (client, opens, asks) = (witnessed.clone(), opens.clone(), asks.clone());
+            let (client, opens, asks, told) = (witnessed.clone(), opens.clone(), asks.clone(), told.clone());
             let gate = move || Some(Witness { client: client.clone(), opened: opens.clone() });
             let held = gate.clone();
             App::new()
-                .route("/answers", web::get().to(move || {
-                    let body = GatedBody::new(Bytes::from_static(b"{\"data\":1}"), gate());
-                    async move { HttpResponse::Ok().body(body) }
-                }))
-                .route("/hangs", web::get().to(move || {
-                    let (gate, asks) = (held(), asks.clone());
-                    async move {
-                        asks.send(()).unwrap();
-                        std::future::pending::<()>().await;
-                        HttpResponse::Ok().body(GatedBody::new(Bytes::new(), gate))
-                    }
-                }))
+                .route(
+                    "/answers",
+                    web::get().to(move || {
+                        let body = GatedBody::new(Bytes::from_static(b"{\"data\":1}"), gate());
+                        async move { HttpResponse::Ok().body(body) }
+                    }),
+                )
+                .route(
+                    "/waits",
+                    web::get().to(move || {
+                        let (gate, asks, told) = (held(), asks.clone(), told.clone());
+                        async move {
+                            asks.send(()).unwrap();
+                            told.notified().await;
+                            HttpResponse::Ok().body(GatedBody::new(Bytes::from_static(b"late"), gate))
+                        }
+                    }),
+                )
         })
         .workers(1)
         .disable_signals()
@@ -116,7 +127,7 @@ mod tests {
         .run();
         let handle = server.handle();
         tokio::spawn(server);
-        Server { address, handle, client, opened, asked }
+        Server { address, handle, client, opened, asked, answer }
     }
 
     fn get(address: SocketAddr, path: &str) -> TcpStream {
@@ -143,9 +154,10 @@ mod tests {
     #[actix_web::test]
     async fn a_client_that_vanished_opens_the_gate_too() {
         let mut server = serve();
-        let client = get(server.address, "/hangs");
+        let client = get(server.address, "/waits");
         server.asked.recv().await.unwrap();
         drop(client);
+        server.answer.notify_one();
         assert!(server.opened.recv().await.is_some());
         server.handle.stop(false).await;
     }

@@ -15,7 +15,7 @@ use duologue_actors::{
     action::Catalogue,
     entrance::{Entrance, Gate},
     ports::{Credentials, FlagSource, Identity},
-    protocol::{Code, Failure, Hop},
+    protocol::{Code, Failure},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
@@ -39,7 +39,7 @@ mod scalars;
 mod schema;
 #[cfg(test)]
 mod tests;
-mod timestamp;
+pub mod timestamp;
 
 pub use ai_completion_response::Prepared;
 use call::Call;
@@ -60,6 +60,21 @@ pub struct GraphqlRequest {
 }
 
 impl GraphqlRequest {
+    /// Gives the variables that were left out the defaults their operation declares. The engine does so
+    /// for arguments, but not for `@include` and `@skip`, which GitLab's clients use with a default.
+    fn fill_defaults(&mut self, operation: &OperationDefinition) {
+        for definition in &operation.variable_definitions {
+            let Some(default) = &definition.node.default_value else {
+                continue;
+            };
+            let Ok(default) = default.node.clone().into_json() else {
+                continue;
+            };
+            let variables = self.variables.get_or_insert_default();
+            variables.entry(definition.node.name.node.as_str()).or_insert(default);
+        }
+    }
+
     fn to_engine(&self) -> async_graphql::Request {
         let variables = self.variables.clone().unwrap_or_default();
         let request = async_graphql::Request::new(self.query.clone())
@@ -100,11 +115,6 @@ pub struct Executed {
     pub rejected: Option<Rejection>,
 }
 
-/// A document that passed the limits.
-struct Parsed {
-    document: ExecutableDocument,
-}
-
 impl Graphql {
     /// # Errors
     /// When the catalogue's actions can't all be told apart in one schema.
@@ -121,25 +131,28 @@ impl Graphql {
     /// The response to a request that cannot be executed: over a limit, no GraphQL, or without such an
     /// operation.
     pub fn operation(&self, request: &GraphqlRequest) -> Result<OperationType, Box<Response>> {
-        let parsed = self.parse(request)?;
-        parsed.operation(request).map(|operation| operation.ty)
+        let document = self.parse(request)?;
+        operation_of(&document, request).map(|operation| operation.ty)
     }
 
     /// Executes a query or mutation.
-    pub async fn execute(&self, request: GraphqlRequest, credentials: &Credentials) -> Executed {
-        let parsed = match self.parse(&request) {
-            Ok(parsed) => parsed,
+    pub async fn execute(&self, mut request: GraphqlRequest, credentials: &Credentials) -> Executed {
+        let document = match self.parse(&request) {
+            Ok(document) => document,
             Err(refused) => return Executed::without_effects(*refused),
         };
+        // Without an operation there is nothing to fill, and the engine says so.
+        if let Ok(operation) = operation_of(&document, &request) {
+            request.fill_defaults(operation);
+        }
         let identity = match self.identify(credentials).await {
             Ok(identity) => identity,
             Err(failure) => return Executed::rejected(&failure),
         };
         let call = Arc::new(Call::new(credentials.clone(), identity));
         let mut engine_request = request.to_engine().data(Arc::clone(&call));
-        engine_request.set_parsed_query(parsed.document);
-        let mut response = self.schema.execute(engine_request).await;
-        error::classify(&mut response);
+        engine_request.set_parsed_query(document);
+        let response = self.schema.execute(engine_request).await;
         Executed::new(response, &call)
     }
 
@@ -147,9 +160,15 @@ impl Graphql {
     ///
     /// # Errors
     /// The response that says what is wrong with it.
-    pub async fn subscribe(&self, request: GraphqlRequest, identity: &Identity) -> Result<Prepared, Box<Response>> {
-        let parsed = self.parse(&request)?;
-        let response_key = parsed.subscription_field(&request)?;
+    pub async fn subscribe(
+        &self,
+        mut request: GraphqlRequest,
+        identity: &Identity,
+    ) -> Result<Prepared, Box<Response>> {
+        let document = self.parse(&request)?;
+        let operation = operation_of(&document, &request)?;
+        let response_key = subscription_field(operation)?;
+        request.fill_defaults(operation);
         Prepared::new(self.schema.clone(), request, identity, response_key).await
     }
 
@@ -159,9 +178,11 @@ impl Graphql {
         self.schema.sdl()
     }
 
-    fn parse(&self, request: &GraphqlRequest) -> Result<Parsed, Box<Response>> {
+    /// The document, if it keeps within the limits.
+    fn parse(&self, request: &GraphqlRequest) -> Result<ExecutableDocument, Box<Response>> {
         let config = &self.parts.config;
-        let refuse = |exceeded: limits::Exceeded| Box::new(error::refusal(exceeded.code(), exceeded.to_string()));
+        let refuse =
+            |exceeded: limits::Exceeded| Box::new(error::refusal(exceeded.code(), exceeded.to_string()));
         limits::check_text(&request.query, config.max_query_characters).map_err(refuse)?;
         let document = parse_query(&request.query).map_err(|cause| Box::new(syntax_error(cause)))?;
         let bounds = limits::Bounds {
@@ -170,7 +191,7 @@ impl Graphql {
             aliases: config.max_aliases,
         };
         limits::check(&document, &bounds).map_err(refuse)?;
-        Ok(Parsed { document })
+        Ok(document)
     }
 
     /// Anonymous callers are nobody; credentials that are there must be good.
@@ -184,7 +205,12 @@ impl Graphql {
 
 impl Executed {
     fn new(mut response: Response, call: &Call) -> Self {
-        let call::Effects { opens, retry_after, rejected } = call.take_effects();
+        let call::Effects { opens, retry_after, rejected, errors, no_data } = call.take_effects();
+        response.errors.extend(errors);
+        error::classify(&mut response);
+        if no_data {
+            response.data = async_graphql::Value::Null;
+        }
         if rejected.is_some() {
             // The request as a whole has failed: there is no data to point into.
             response.data = async_graphql::Value::Null;
@@ -207,42 +233,45 @@ impl Executed {
     }
 }
 
-impl Parsed {
-    fn operation(&self, request: &GraphqlRequest) -> Result<&OperationDefinition, Box<Response>> {
-        let refuse = |code, message| Err(Box::new(error::refusal(code, message)));
-        match (&request.operation_name, &self.document.operations) {
-            (None, DocumentOperations::Single(operation)) => Ok(&operation.node),
-            (None, DocumentOperations::Multiple(operations)) => {
-                let mut operations = operations.values();
-                match (operations.next(), operations.next()) {
-                    (Some(operation), None) => Ok(&operation.node),
-                    _ => refuse("operationNameRequired", "Operation name required in request.".to_owned()),
-                }
-            }
-            (Some(name), DocumentOperations::Multiple(operations)) if operations.contains_key(name.as_str()) => {
-                operations.get(name.as_str()).map(|operation| &operation.node).ok_or_else(|| {
-                    Box::new(error::refused_by(&Failure::internal(Hop::Edge)))
-                })
-            }
-            (Some(name), _) => refuse("operationNotFound", format!("Unknown operation named \"{name}\"")),
+/// The operation a request names, or its only one.
+fn operation_of<'a>(
+    document: &'a ExecutableDocument,
+    request: &GraphqlRequest,
+) -> Result<&'a OperationDefinition, Box<Response>> {
+    let refuse = |code, message: &str| Err(Box::new(error::refusal(code, message)));
+    let named = match (&request.operation_name, &document.operations) {
+        (None, DocumentOperations::Single(operation)) => Some(operation),
+        (None, DocumentOperations::Multiple(operations)) if operations.len() == 1 => {
+            operations.values().next()
+        }
+        (None, DocumentOperations::Multiple(_)) => {
+            return refuse("operationNameRequired", "Operation name required in request.");
+        }
+        (Some(name), DocumentOperations::Multiple(operations)) => operations.get(name.as_str()),
+        (Some(_), DocumentOperations::Single(_)) => None,
+    };
+    match (named, &request.operation_name) {
+        (Some(operation), _) => Ok(&operation.node),
+        (None, name) => {
+            let name = name.as_deref().unwrap_or_default();
+            refuse("operationNotFound", &format!("Unknown operation named \"{name}\""))
         }
     }
+}
 
-    /// The name in the answer of the one field a subscription selects. The engine looks for it in the
-    /// operation itself only, so a fragment there would subscribe to nothing, without a word.
-    fn subscription_field(&self, request: &GraphqlRequest) -> Result<String, Box<Response>> {
-        let operation = self.operation(request)?;
-        let refuse = |why: &str| Err(Box::new(error::refusal(Code::InvalidInput.as_str(), why)));
-        if operation.ty != OperationType::Subscription {
-            return refuse("the operation is not a subscription");
-        }
-        match operation.selection_set.node.items.as_slice() {
-            [selection] => match &selection.node {
-                Selection::Field(field) => Ok(field.node.response_key().node.to_string()),
-                _ => refuse("select aiCompletionResponse in the subscription itself, not in a fragment"),
-            },
-            _ => refuse("a subscription selects exactly one field"),
-        }
+/// The name in the answer of the one field a subscription selects. The engine looks for it in the
+/// operation itself only, so a fragment there would subscribe to nothing, without a word.
+fn subscription_field(operation: &OperationDefinition) -> Result<String, Box<Response>> {
+    let refuse = |why: &str| Err(Box::new(error::refusal(Code::InvalidInput.as_str(), why)));
+    if operation.ty != OperationType::Subscription {
+        return refuse("the operation is not a subscription");
+    }
+    match operation.selection_set.node.items.as_slice() {
+        [selection] => match &selection.node {
+            Selection::Field(field) => Ok(field.node.response_key().node.to_string()),
+            _ => refuse("select aiCompletionResponse in the subscription itself, not in a fragment"),
+        },
+        _ => refuse("a subscription selects exactly one field"),
     }
 }
 

@@ -23,6 +23,8 @@ mod drain;
 mod socket_options;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use connections::Connections;
@@ -74,7 +76,8 @@ pub struct Server {
 /// When the address cannot be bound.
 pub fn bind(config: &ServerConfig, edge: Edge) -> io::Result<Server> {
     let edge = web::Data::from(Arc::new(edge));
-    let options = SocketOptions { send_buffer_bytes: config.send_buffer_bytes, user_timeout: config.user_timeout() };
+    let options =
+        SocketOptions { send_buffer_bytes: config.send_buffer_bytes, user_timeout: config.user_timeout() };
     let (shared, arrivals) = (edge.clone(), edge.connections.clone());
     let http = HttpServer::new(move || {
         App::new()

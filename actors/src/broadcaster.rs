@@ -1,7 +1,7 @@
 //! Broadcaster: deliver it to exactly who asked.
 //!
-//! Owns the correlation of requests and answers by `requestId` ([`correlation`]) and one log of events
-//! for each user ([`user_log`]), and is the only sender of final messages. Accepts [`Await`] from the
+//! Owns the correlation of requests and answers by `requestId` (`correlation`) and one log of events
+//! for each user (`user_log`), and is the only sender of final messages. Accepts [`Await`] from the
 //! edge, [`Admitted`], [`Recorded`] and [`Restored`] from Cache, [`ChunkProduced`] from Completion, and
 //! from clients [`Opened`], [`Subscribe`], [`Acknowledge`] and [`Cancel`]. Emits nothing: subscribers
 //! read the log they were given, each at its own speed.

@@ -9,7 +9,7 @@
 //! At start it loads what an earlier process left: finished requests go to the Broadcaster as
 //! [`Restored`], unfinished ones walk the whole pipeline again as [`Recovered`].
 //!
-//! A request here is being accepted, accepted, or being ended; see [`ledger`].
+//! A request here is being accepted, accepted, or being ended; see `ledger`.
 
 use std::sync::Arc;
 

@@ -64,6 +64,7 @@
 //! | what a refusal says, and in which order it is decided | [`policy::checks`], [`feature_flag`] |
 //! | how a resource is cut to size, how a prompt is rendered | `policy/excerpt.rs`, `completion/prompt.rs` |
 //! | how deltas become chunks, what a silent model costs | `completion/chunker.rs`, `completion/run.rs` |
+//! | when a prompt or an answer may be logged | `completion/expanded_log.rs` |
 //! | what is in the journal, and in which order it is written | `cache/records.rs`, `cache/store.rs` |
 //! | which end counts when several come | `cache/ledger.rs` |
 //! | when nothing may be published yet (the gate) | `broadcaster/correlation.rs`, [`entrance::Gate`] |

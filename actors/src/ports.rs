@@ -1,5 +1,5 @@
 //! What the outside must supply. The actors know the world only through these traits; `src/` holds
-//! the real implementations, [`crate::testing`] the fakes.
+//! the real implementations, `testing` the fakes.
 //!
 //! Every method may be called from any thread and must bound its own time; none may block.
 

@@ -53,10 +53,7 @@ pub struct Call {
 impl Call {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON; `Null` when it is none.
@@ -73,11 +70,7 @@ impl FakeProvider {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(standing));
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Self {
-            address,
-            shared,
-            accepting,
-        })
+        Ok(Self { address, shared, accepting })
     }
 
     /// Where it listens, e.g. `http://127.0.0.1:4711`.
@@ -162,15 +155,8 @@ struct State {
 
 impl Shared {
     fn new(standing: Script) -> Self {
-        let state = State {
-            queue: VecDeque::new(),
-            standing,
-            calls: Vec::new(),
-        };
-        Self {
-            state: Mutex::new(state),
-            changed: Notify::new(),
-        }
+        let state = State { queue: VecDeque::new(), standing, calls: Vec::new() };
+        Self { state: Mutex::new(state), changed: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

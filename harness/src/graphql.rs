@@ -35,26 +35,18 @@ impl GraphqlClient {
             .timeout(PATIENCE)
             .build()
             .context("no HTTP client")?;
-        Ok(Self {
-            http,
-            url: url.into(),
-            token: token.map(str::to_owned),
-        })
+        Ok(Self { http, url: url.into(), token: token.map(str::to_owned) })
     }
 
     /// The same client as somebody else.
     #[must_use]
     pub fn with_token(&self, token: Option<&str>) -> Self {
-        Self {
-            token: token.map(str::to_owned),
-            ..self.clone()
-        }
+        Self { token: token.map(str::to_owned), ..self.clone() }
     }
 
     /// Sends a document and its variables the usual way.
     pub async fn post(&self, query: &str, variables: Value) -> Result<Reply> {
-        self.post_json(&json!({ "query": query, "variables": variables }))
-            .await
+        self.post_json(&json!({ "query": query, "variables": variables })).await
     }
 
     /// Sends any JSON value as `application/json`.
@@ -92,11 +84,7 @@ pub async fn send(request: RequestBuilder) -> Result<Reply> {
     let status = response.status().as_u16();
     let headers = response.headers().clone();
     let text = response.text().await.context("the HTTP answer broke off")?;
-    Ok(Reply {
-        status,
-        headers,
-        text,
-    })
+    Ok(Reply { status, headers, text })
 }
 
 impl Reply {

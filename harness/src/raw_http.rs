@@ -23,9 +23,7 @@ impl Unread {
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
-        socket
-            .write_all(request.as_bytes())
-            .context("cannot send the request")?;
+        socket.write_all(request.as_bytes()).context("cannot send the request")?;
         Ok(Self { socket })
     }
 
@@ -53,9 +51,7 @@ impl Unread {
 
 /// The body of a whole HTTP/1.1 answer; an error when the body is not all there.
 pub fn whole_body(answer: &str) -> Result<&str> {
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .context("the head of the answer is not all there")?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("the head of the answer is not all there")?;
     let length = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         if !name.eq_ignore_ascii_case("content-length") {

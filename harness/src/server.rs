@@ -40,11 +40,7 @@ impl Home {
         for part in ["catalogue", "demo"] {
             copy_folder(&repository.as_ref().join(part), &folder.path().join(part))?;
         }
-        let mut home = Self {
-            binary: binary.into(),
-            folder,
-            config: Map::new(),
-        };
+        let mut home = Self { binary: binary.into(), folder, config: Map::new() };
         home.set("server", "listen", "127.0.0.1:0")?;
         home.set("storage", "path", "data/")?;
         Ok(home)
@@ -90,11 +86,7 @@ impl Home {
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
-        command
-            .args(arguments)
-            .current_dir(self.path())
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
+        command.args(arguments).current_dir(self.path()).stdin(Stdio::null()).kill_on_drop(true);
         for (name, _) in std::env::vars() {
             if name.starts_with("DUOLOGUE") || name.starts_with("AIGW") {
                 command.env_remove(name);
@@ -107,9 +99,8 @@ impl Home {
     pub async fn run(&self, arguments: &[&str]) -> Result<Run> {
         let mut command = self.command(arguments);
         let output = timeout(PATIENCE, command.output()).await;
-        let output = output
-            .with_context(|| format!("{arguments:?} did not end"))?
-            .context("cannot run the binary")?;
+        let output =
+            output.with_context(|| format!("{arguments:?} did not end"))?.context("cannot run the binary")?;
         Ok(Run {
             status: output.status,
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -207,10 +198,7 @@ impl TestServer {
     /// Asks the process to end, as an orchestrator does, and does not wait.
     pub async fn terminate(&self) -> Result<()> {
         let pid = self.pid().context("the server has ended already")?;
-        let status = Command::new("kill")
-            .args(["-TERM", &pid.to_string()])
-            .status()
-            .await?;
+        let status = Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;
         if !status.success() {
             bail!("kill -TERM {pid} ended with {status}");
         }
@@ -220,9 +208,7 @@ impl TestServer {
     /// Waits for the process to end by itself.
     pub async fn ended(&mut self) -> Result<ExitStatus> {
         let ended = timeout(PATIENCE, self.process.child.wait()).await;
-        ended
-            .context("the server did not end")?
-            .context("cannot wait for the server")
+        ended.context("the server did not end")?.context("cannot wait for the server")
     }
 
     /// Starts a new process on the same folder; the old one must have ended.
@@ -242,21 +228,13 @@ struct Process {
 
 impl Process {
     async fn start(home: &Home) -> Result<Self> {
-        let errors = File::options()
-            .create(true)
-            .append(true)
-            .open(home.path().join(STDERR))?;
+        let errors = File::options().create(true).append(true).open(home.path().join(STDERR))?;
         let mut command = home.command(&["serve", "--config"]);
-        command
-            .arg(home.config_path())
-            .stdout(Stdio::piped())
-            .stderr(errors);
+        command.arg(home.config_path()).stdout(Stdio::piped()).stderr(errors);
         let mut child = command.spawn().context("cannot start the server")?;
         let stdout = child.stdout.take().context("the server has no standard output")?;
         let found = timeout(PATIENCE, address_in(stdout)).await;
-        let address = found
-            .map_err(|_| anyhow!("the server never said where it listens"))
-            .flatten();
+        let address = found.map_err(|_| anyhow!("the server never said where it listens")).flatten();
         let address =
             address.with_context(|| format!("standard error: {}", home.read(STDERR).unwrap_or_default()))?;
         let process = Self { child, address };
@@ -269,12 +247,7 @@ impl Process {
         let url = format!("http://{}/-/liveness", self.address);
         let client = reqwest::Client::builder().no_proxy().build()?;
         timeout(PATIENCE, async {
-            while !client
-                .get(&url)
-                .send()
-                .await
-                .is_ok_and(|answer| answer.status().is_success())
-            {
+            while !client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         })
@@ -299,9 +272,7 @@ async fn address_in(stdout: ChildStdout) -> Result<SocketAddr> {
 /// The address in the first `http://127.0.0.1:PORT` of `line`.
 fn loopback_address(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("http://")?;
-    let end = rest
-        .find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'))
-        .unwrap_or(rest.len());
+    let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':')).unwrap_or(rest.len());
     rest.get(..end)?.parse().ok()
 }
 
@@ -332,14 +303,8 @@ mod tests {
     #[test]
     fn the_address_is_found_wherever_it_stands_in_the_line() {
         let address: SocketAddr = "127.0.0.1:4711".parse().unwrap();
-        assert_eq!(
-            loopback_address("GraphQL  http://127.0.0.1:4711/api/graphql"),
-            Some(address)
-        );
-        assert_eq!(
-            loopback_address("listening on http://127.0.0.1:4711"),
-            Some(address)
-        );
+        assert_eq!(loopback_address("GraphQL  http://127.0.0.1:4711/api/graphql"), Some(address));
+        assert_eq!(loopback_address("listening on http://127.0.0.1:4711"), Some(address));
         assert_eq!(loopback_address("see http://example.test/"), None);
         assert_eq!(loopback_address("nothing here"), None);
     }

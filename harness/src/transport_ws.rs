@@ -78,28 +78,19 @@ impl Connect {
         let request = self.request().map_err(HandshakeError::Other)?;
         let connected = timeout(PATIENCE, connect_async(request)).await;
         match connected.map_err(|_| HandshakeError::Other(anyhow!("the handshake took too long")))? {
-            Ok((socket, response)) => Ok(TransportWs {
-                socket,
-                accepted: protocol_of(&response),
-                answer_pings: self.answer_pings,
-            }),
+            Ok((socket, response)) => {
+                Ok(TransportWs { socket, accepted: protocol_of(&response), answer_pings: self.answer_pings })
+            }
             Err(Error::Http(response)) => Err(HandshakeError::Refused(response.status().as_u16())),
             Err(error) => Err(HandshakeError::Other(error.into())),
         }
     }
 
     fn request(&self) -> Result<Request<()>> {
-        let mut request = self
-            .url
-            .as_str()
-            .into_client_request()
-            .context("not a websocket address")?;
+        let mut request = self.url.as_str().into_client_request().context("not a websocket address")?;
         let headers = request.headers_mut();
         for (name, value) in &self.headers {
-            headers.insert(
-                HeaderName::from_bytes(name.as_bytes())?,
-                HeaderValue::from_str(value)?,
-            );
+            headers.insert(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?);
         }
         if let Some(subprotocol) = &self.subprotocol {
             headers.insert("sec-websocket-protocol", HeaderValue::from_str(subprotocol)?);
@@ -109,12 +100,7 @@ impl Connect {
 }
 
 fn protocol_of<B>(response: &Response<B>) -> Option<String> {
-    response
-        .headers()
-        .get("sec-websocket-protocol")?
-        .to_str()
-        .ok()
-        .map(str::to_owned)
+    response.headers().get("sec-websocket-protocol")?.to_str().ok().map(str::to_owned)
 }
 
 /// Why there is no socket.
@@ -200,18 +186,13 @@ impl TransportWs {
 
     /// Closes as a page does that is left.
     pub async fn close(mut self) -> Result<()> {
-        let frame = CloseFrame {
-            code: CloseCode::Normal,
-            reason: "".into(),
-        };
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
         self.socket.close(Some(frame)).await.context("cannot close")
     }
 
     /// The next frame or close, whichever comes first; an error after [`PATIENCE`].
     pub async fn next(&mut self) -> Result<Incoming> {
-        self.next_within(PATIENCE)
-            .await?
-            .context("nothing came over the websocket")
+        self.next_within(PATIENCE).await?.context("nothing came over the websocket")
     }
 
     /// The next frame or close; `None` when nothing came in time.
@@ -255,8 +236,7 @@ impl TransportWs {
 
     async fn send_message(&mut self, message: Message) -> Result<()> {
         let sent = timeout(PATIENCE, self.socket.send(message)).await;
-        sent.context("the websocket takes nothing more")?
-            .context("cannot send over the websocket")
+        sent.context("the websocket takes nothing more")?.context("cannot send over the websocket")
     }
 
     async fn receive(&mut self) -> Result<Incoming> {
@@ -314,30 +294,19 @@ mod tests {
         while let Some(Ok(message)) = socket.next().await {
             if let Message::Pong(payload) = message {
                 let reason = String::from_utf8_lossy(&payload).into_owned();
-                socket
-                    .close(Some(CloseFrame {
-                        code: 4000.into(),
-                        reason: reason.into(),
-                    }))
-                    .await
-                    .unwrap();
+                socket.close(Some(CloseFrame { code: 4000.into(), reason: reason.into() })).await.unwrap();
             }
         }
     }
 
     async fn payload_of_the_pong(connect: impl FnOnce(Connect) -> Connect) -> (u16, String) {
         let serving = tokio::task::LocalSet::new();
-        serving
-            .run_until(async { connected_to(connect, ping_and_tell).await.closed().await.unwrap() })
-            .await
+        serving.run_until(async { connected_to(connect, ping_and_tell).await.closed().await.unwrap() }).await
     }
 
     #[tokio::test]
     async fn a_ping_is_answered_with_its_own_payload() {
-        assert_eq!(
-            payload_of_the_pong(|connect| connect).await,
-            (4000, "7".to_owned())
-        );
+        assert_eq!(payload_of_the_pong(|connect| connect).await, (4000, "7".to_owned()));
     }
 
     #[tokio::test]

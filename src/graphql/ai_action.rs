@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
+use super::{call, error, input_types, names, scalars};
 use async_graphql::{
     Name, Result, Value,
     dynamic::{
-        Field, FieldFuture, FieldValue, InputObject, InputValue, Object, ResolverContext, SchemaBuilder, TypeRef,
-        indexmap::IndexMap,
+        Field, FieldFuture, FieldValue, InputObject, InputValue, Object, ResolverContext, SchemaBuilder,
+        TypeRef, indexmap::IndexMap,
     },
 };
 use duologue_actors::{
@@ -17,7 +18,6 @@ use duologue_actors::{
     entrance::{Ask, Entrance, Gate, Refusal},
     protocol::{Code, Failure, GlobalId, Hop, RequestId},
 };
-use super::{call, error, input_types, names, scalars};
 const AI_ACTION_INPUT: &str = "AiActionInput";
 const AI_ACTION_PAYLOAD: &str = "AiActionPayload";
 
@@ -30,18 +30,28 @@ const MAX_LABEL_CHARACTERS: usize = 500;
 
 /// The input fields besides the actions', with their types.
 pub(super) const COMMON_FIELDS: [(&str, &str, &str); 4] = [
-    ("clientSubscriptionId", TypeRef::STRING, "Unique per feature and page: streams the answer to exactly the page that asked."),
+    (
+        "clientSubscriptionId",
+        TypeRef::STRING,
+        "Unique per feature and page: streams the answer to exactly the page that asked.",
+    ),
     ("clientMutationId", TypeRef::STRING, "Echoed in the payload, nothing else."),
-    ("platformOrigin", TypeRef::STRING, "Where the request comes from, e.g. `vs_code_extension`; kept for logs."),
+    (
+        "platformOrigin",
+        TypeRef::STRING,
+        "Where the request comes from, e.g. `vs_code_extension`; kept for logs.",
+    ),
     ("projectId", scalars::PROJECT_ID, "The project of a resource whose own id does not say it."),
 ];
 
 pub(super) fn register(mut schema: SchemaBuilder, catalogue: &Catalogue) -> SchemaBuilder {
-    let mut input = InputObject::new(AI_ACTION_INPUT).description("Exactly one action, and how to answer it.");
+    let mut input =
+        InputObject::new(AI_ACTION_INPUT).description("Exactly one action, and how to answer it.");
     for action in catalogue.iter() {
         let fields = action_input(action);
         let type_ref = TypeRef::named(fields.type_name());
-        input = input.field(InputValue::new(action.graphql_name(), type_ref).description(&action.description));
+        input =
+            input.field(InputValue::new(action.graphql_name(), type_ref).description(&action.description));
         schema = schema.register(fields);
     }
     for (name, type_name, description) in COMMON_FIELDS {
@@ -51,9 +61,11 @@ pub(super) fn register(mut schema: SchemaBuilder, catalogue: &Catalogue) -> Sche
 }
 
 pub(super) fn field() -> Field {
-    Field::new("aiAction", TypeRef::named(AI_ACTION_PAYLOAD), |context| FieldFuture::new(resolve(context)))
-        .argument(InputValue::new("input", TypeRef::named_nn(AI_ACTION_INPUT)))
-        .description("Asks for one AI action. Returns once the request is safely on disk.")
+    Field::new("aiAction", TypeRef::named(AI_ACTION_PAYLOAD), |context| {
+        FieldFuture::new(async move { call::or_null(&context, resolve(&context).await) })
+    })
+    .argument(InputValue::new("input", TypeRef::named_nn(AI_ACTION_INPUT)))
+    .description("Asks for one AI action. Returns once the request is safely on disk.")
 }
 
 /// The wire name of an action's input object.
@@ -90,7 +102,9 @@ fn payload() -> Object {
         .field(payload_field("requestId", TypeRef::named(TypeRef::STRING), |payload| {
             Some(payload.request_id.to_string().into())
         }))
-        .field(payload_field("errors", TypeRef::named_nn_list_nn(TypeRef::STRING), |_| Some(Value::List(Vec::new()))))
+        .field(payload_field("errors", TypeRef::named_nn_list_nn(TypeRef::STRING), |_| {
+            Some(Value::List(Vec::new()))
+        }))
         .field(payload_field("clientMutationId", TypeRef::named(TypeRef::STRING), |payload| {
             payload.client_mutation_id.as_deref().map(Value::from)
         }))
@@ -102,11 +116,13 @@ fn payload_field(name: &str, type_ref: TypeRef, read: fn(&Payload) -> Option<Val
     })
 }
 
-async fn resolve(context: ResolverContext<'_>) -> Result<Option<FieldValue<'_>>> {
-    let (parts, call) = (call::parts(&context)?, call::call(&context)?);
+async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
+    let (parts, call) = (call::parts(context)?, call::call(context)?);
     call.identity()?;
     let input = context.args.try_get("input")?;
-    let Value::Object(input) = input.as_value() else { return Err(error::unfit_argument("input", AI_ACTION_INPUT)) };
+    let Value::Object(input) = input.as_value() else {
+        return Err(error::unfit_argument("input", AI_ACTION_INPUT));
+    };
     let Order { action, input, resource_id, labels } = read_order(&parts.catalogue, input)?;
     let Labels { client_subscription_id, client_mutation_id, platform_origin } = labels;
     let name = action.name.clone();
@@ -115,8 +131,15 @@ async fn resolve(context: ResolverContext<'_>) -> Result<Option<FieldValue<'_>>>
         Err(failure) => Err((failure, None)),
         Ok(permit) => {
             let credentials = call.credentials.clone();
-            let ask =
-                Ask { credentials, action, input, resource_id, client_subscription_id, platform_origin, permit };
+            let ask = Ask {
+                credentials,
+                action,
+                input,
+                resource_id,
+                client_subscription_id,
+                platform_origin,
+                permit,
+            };
             submit(&parts.entrance, ask).await.map_err(|refusal| (refusal.failure, Some(refusal.request_id)))
         }
     };
@@ -126,7 +149,7 @@ async fn resolve(context: ResolverContext<'_>) -> Result<Option<FieldValue<'_>>>
         Ok(gate) => {
             let request_id = gate.request_id();
             call.opens(gate);
-            Ok(Some(FieldValue::owned_any(Payload { request_id, client_mutation_id })))
+            Ok(FieldValue::owned_any(Payload { request_id, client_mutation_id }))
         }
         Err((failure, request_id)) => Err(call.refuse(&failure, request_id)),
     }

@@ -25,18 +25,24 @@ pub(super) fn register(schema: SchemaBuilder) -> SchemaBuilder {
 }
 
 pub(super) fn field() -> Field {
-    Field::new("aiCancel", TypeRef::named(AI_CANCEL_PAYLOAD), |context| FieldFuture::new(resolve(context)))
-        .argument(InputValue::new("requestId", TypeRef::named_nn(TypeRef::ID)))
-        .description("Ends a running request; its subscribers get what there is of the answer.")
+    Field::new("aiCancel", TypeRef::named(AI_CANCEL_PAYLOAD), |context| {
+        FieldFuture::new(async move { call::or_null(&context, resolve(&context).await) })
+    })
+    .argument(InputValue::new("requestId", TypeRef::named_nn(TypeRef::ID)))
+    .description("Ends a running request; its subscribers get what there is of the answer.")
 }
 
-async fn resolve(context: ResolverContext<'_>) -> Result<Option<FieldValue<'_>>> {
-    let (parts, call) = (call::parts(&context)?, call::call(&context)?);
+async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
+    let (parts, call) = (call::parts(context)?, call::call(context)?);
     let owner = call.identity()?.user.id;
     let request_id = request_id(context.args.try_get("requestId")?.as_value())?;
-    parts.entrance.cancel(owner, request_id).await.map_err(|failure| call.refuse(&failure, Some(request_id)))?;
+    parts
+        .entrance
+        .cancel(owner, request_id)
+        .await
+        .map_err(|failure| call.refuse(&failure, Some(request_id)))?;
     tracing::info!(%request_id, "request cancelled");
-    Ok(Some(FieldValue::owned_any(request_id)))
+    Ok(FieldValue::owned_any(request_id))
 }
 
 /// Reads an `ID` that names a request.

@@ -87,8 +87,10 @@ fn filter(arguments: &ObjectAccessor<'_>, identity: &Identity) -> Result<Filter>
         let failure = Failure::new(Code::Forbidden, Hop::Edge, "Unauthorized subscription");
         return Err(error::from_failure(&failure, None));
     }
-    let resource_id = given("resourceId").map(|id| id.string()?.parse::<GlobalId>().map_err(Error::new_with_source));
-    let client_subscription_id = given("clientSubscriptionId").map(|id| id.string().map(str::to_owned)).transpose()?;
+    let resource_id =
+        given("resourceId").map(|id| id.string()?.parse::<GlobalId>().map_err(Error::new_with_source));
+    let client_subscription_id =
+        given("clientSubscriptionId").map(|id| id.string().map(str::to_owned)).transpose()?;
     let action = given("aiAction").map(|name| name.enum_name().map(str::to_ascii_lowercase)).transpose()?;
     let request_id = given("requestId").map(|id| request_id(id.as_value())).transpose()?;
     Filter::new(owner, action.as_deref(), resource_id.transpose()?, client_subscription_id, request_id)

@@ -23,7 +23,9 @@ pub(super) fn register(schema: SchemaBuilder) -> SchemaBuilder {
         .register(additional_context())
         .register(Enum::new(AI_MESSAGE_ROLE).items(["USER", "ASSISTANT", "SYSTEM"]))
         .register(
-            Enum::new(AI_MESSAGE_TYPE).description("What a message is besides a question or an answer.").item("TOOL"),
+            Enum::new(AI_MESSAGE_TYPE)
+                .description("What a message is besides a question or an answer.")
+                .item("TOOL"),
         )
 }
 
@@ -45,17 +47,20 @@ fn message() -> Object {
     Object::new(AI_MESSAGE)
         .field(field("id", TypeRef::named(TypeRef::ID), |message| Some(message.id.0.to_string().into())))
         .field(
-            field("requestId", TypeRef::named(TypeRef::STRING), |message| Some(message.request_id.to_string().into()))
-                .description("Shared by a question and its answer."),
+            field("requestId", TypeRef::named(TypeRef::STRING), |message| {
+                Some(message.request_id.to_string().into())
+            })
+            .description("Shared by a question and its answer."),
         )
         .field(
-            field("content", TypeRef::named(TypeRef::STRING), |message| Some(message.content.as_str().into()))
-                .description("Markdown, as the model wrote it: not safe to show without sanitising it."),
+            field("content", TypeRef::named(TypeRef::STRING), |message| {
+                Some(message.content.as_str().into())
+            })
+            .description("Markdown, as the model wrote it: not safe to show without sanitising it."),
         )
-        .field(
-            field("contentHtml", TypeRef::named(TypeRef::STRING), content_html)
-                .description("The content rendered and sanitised. Null for a chunk and for a message with errors."),
-        )
+        .field(field("contentHtml", TypeRef::named(TypeRef::STRING), content_html).description(
+            "The content rendered and sanitised. Null for a chunk and for a message with errors.",
+        ))
         .field(field("role", TypeRef::named_nn(AI_MESSAGE_ROLE), |message| {
             Some(Value::Enum(async_graphql::Name::new(role_name(message.role))))
         }))
@@ -82,7 +87,9 @@ fn extras() -> Object {
         .field(Field::new("hasFeedback", TypeRef::named(TypeRef::BOOLEAN), |_| {
             FieldFuture::from_value(Some(Value::Boolean(false)))
         }))
-        .field(Field::new("additionalContext", TypeRef::named_nn_list(AI_ADDITIONAL_CONTEXT), |_| empty_list()))
+        .field(Field::new("additionalContext", TypeRef::named_nn_list(AI_ADDITIONAL_CONTEXT), |_| {
+            empty_list()
+        }))
 }
 
 fn additional_context() -> Object {

@@ -4,7 +4,10 @@ use std::{ops::Range, sync::Arc};
 
 use async_graphql::{
     Result, Value,
-    dynamic::{Field, FieldFuture, FieldValue, InputValue, Object, ObjectAccessor, ResolverContext, SchemaBuilder, TypeRef},
+    dynamic::{
+        Field, FieldFuture, FieldValue, InputValue, Object, ObjectAccessor, ResolverContext, SchemaBuilder,
+        TypeRef,
+    },
 };
 use duologue_actors::protocol::{ChatMessage, RequestId};
 
@@ -22,17 +25,23 @@ pub(super) fn register(schema: SchemaBuilder) -> SchemaBuilder {
 }
 
 pub(super) fn field() -> Field {
-    Field::new("aiMessages", TypeRef::named_nn(AI_MESSAGE_CONNECTION), |context| FieldFuture::new(resolve(context)))
-        .argument(InputValue::new("requestIds", TypeRef::named_nn_list(TypeRef::ID)))
-        .argument(InputValue::new("roles", TypeRef::named_nn_list(AI_MESSAGE_ROLE)))
-        .argument(InputValue::new("first", TypeRef::named(TypeRef::INT)))
-        .argument(InputValue::new("last", TypeRef::named(TypeRef::INT)))
-        .argument(InputValue::new("before", TypeRef::named(TypeRef::STRING)))
-        .argument(InputValue::new("after", TypeRef::named(TypeRef::STRING)))
-        .description("The caller's conversation, oldest first; empty for an anonymous caller.")
+    Field::new("aiMessages", TypeRef::named_nn(AI_MESSAGE_CONNECTION), |context| {
+        FieldFuture::new(async move {
+            let page = call::or_no_data(&context, resolve(&context).await, Page::default())?;
+            Ok(page.map(FieldValue::owned_any))
+        })
+    })
+    .argument(InputValue::new("requestIds", TypeRef::named_nn_list(TypeRef::ID)))
+    .argument(InputValue::new("roles", TypeRef::named_nn_list(AI_MESSAGE_ROLE)))
+    .argument(InputValue::new("first", TypeRef::named(TypeRef::INT)))
+    .argument(InputValue::new("last", TypeRef::named(TypeRef::INT)))
+    .argument(InputValue::new("before", TypeRef::named(TypeRef::STRING)))
+    .argument(InputValue::new("after", TypeRef::named(TypeRef::STRING)))
+    .description("The caller's conversation, oldest first; empty for an anonymous caller.")
 }
 
 /// One page of a conversation.
+#[derive(Default)]
 struct Page {
     messages: Vec<Arc<ChatMessage>>,
     has_previous: bool,
@@ -48,28 +57,32 @@ struct Window {
     after: Option<String>,
 }
 
-async fn resolve(context: ResolverContext<'_>) -> Result<Option<FieldValue<'_>>> {
-    let (parts, call) = (call::parts(&context)?, call::call(&context)?);
+async fn resolve(context: &ResolverContext<'_>) -> Result<Page> {
+    let (parts, call) = (call::parts(context)?, call::call(context)?);
     let window = window(&context.args, parts.config.max_page_size)?;
     let (request_ids, roles) = (request_ids(&context.args), roles(&context.args));
     let messages = match &call.identity {
         Some(identity) => {
             let messages = parts.entrance.messages(identity.user.id).await;
-            messages.map_err(|failure| call.refuse(&failure, None))?
+            messages.map_err(|failure| error::from_failure(&failure, None))?
         }
         None => Vec::new(),
     };
     let wanted: Vec<_> = messages
         .into_iter()
         .filter(|message| request_ids.as_ref().is_none_or(|ids| ids.contains(&message.request_id)))
-        .filter(|message| roles.as_ref().is_none_or(|roles| roles.iter().any(|role| role == ai_message::role_name(message.role))))
+        .filter(|message| {
+            roles
+                .as_ref()
+                .is_none_or(|roles| roles.iter().any(|role| role == ai_message::role_name(message.role)))
+        })
         .map(Arc::new)
         .collect();
     let cursors: Vec<_> = wanted.iter().map(|message| cursor(message)).collect();
     let range = range(&cursors, &window, parts.config.max_page_size)?;
     let (has_previous, has_next) = (range.start > 0, range.end < wanted.len());
     let messages = wanted.into_iter().take(range.end).skip(range.start).collect();
-    Ok(Some(FieldValue::owned_any(Page { messages, has_previous, has_next })))
+    Ok(Page { messages, has_previous, has_next })
 }
 
 fn cursor(message: &ChatMessage) -> String {
@@ -84,9 +97,18 @@ fn window(arguments: &ObjectAccessor<'_>, max_page_size: usize) -> Result<Window
             .map_err(|_| error::invalid_input(format!("{name} can't be negative"))),
     };
     let cursor = |name: &str| {
-        arguments.get(name).filter(|value| !value.is_null()).map(|value| value.string().map(str::to_owned)).transpose()
+        arguments
+            .get(name)
+            .filter(|value| !value.is_null())
+            .map(|value| value.string().map(str::to_owned))
+            .transpose()
     };
-    Ok(Window { first: count("first")?, last: count("last")?, before: cursor("before")?, after: cursor("after")? })
+    Ok(Window {
+        first: count("first")?,
+        last: count("last")?,
+        before: cursor("before")?,
+        after: cursor("after")?,
+    })
 }
 
 /// The ids asked for. What is no id of a request matches none.
@@ -117,11 +139,9 @@ fn texts(arguments: &ObjectAccessor<'_>, name: &str) -> Option<Vec<String>> {
 fn range(cursors: &[String], window: &Window, max_page_size: usize) -> Result<Range<usize>> {
     let place = |name: &str, cursor: &Option<String>| match cursor {
         None => Ok(None),
-        Some(cursor) => cursors
-            .iter()
-            .position(|known| known == cursor)
-            .map(Some)
-            .ok_or_else(|| error::invalid_input(format!("{name} is not a cursor of this conversation any more"))),
+        Some(cursor) => cursors.iter().position(|known| known == cursor).map(Some).ok_or_else(|| {
+            error::invalid_input(format!("{name} is not a cursor of this conversation any more"))
+        }),
     };
     let mut start = place("after", &window.after)?.map_or(0, |place| place + 1);
     let mut end = place("before", &window.before)?.unwrap_or(cursors.len()).max(start);
@@ -136,18 +156,19 @@ fn range(cursors: &[String], window: &Window, max_page_size: usize) -> Result<Ra
 
 fn connection() -> Object {
     Object::new(AI_MESSAGE_CONNECTION)
-        .field(Field::new("nodes", TypeRef::named_list(AI_MESSAGE), |context| list(&context, ai_message::value)))
-        .field(Field::new("edges", TypeRef::named_list(AI_MESSAGE_EDGE), |context| list(&context, FieldValue::owned_any)))
+        .field(Field::new("nodes", TypeRef::named_list(AI_MESSAGE), |context| {
+            list(&context, ai_message::value)
+        }))
+        .field(Field::new("edges", TypeRef::named_list(AI_MESSAGE_EDGE), |context| {
+            list(&context, FieldValue::owned_any)
+        }))
         .field(Field::new("pageInfo", TypeRef::named_nn(PAGE_INFO), |context| {
             let page = context.parent_value.downcast_ref::<Page>();
             FieldFuture::Value(page.map(|page| FieldValue::borrowed_any(page)))
         }))
 }
 
-fn list<'a>(
-    context: &ResolverContext<'a>,
-    value: fn(Arc<ChatMessage>) -> FieldValue<'a>,
-) -> FieldFuture<'a> {
+fn list<'a>(context: &ResolverContext<'a>, value: fn(Arc<ChatMessage>) -> FieldValue<'a>) -> FieldFuture<'a> {
     let page = context.parent_value.downcast_ref::<Page>();
     FieldFuture::Value(page.map(|page| FieldValue::list(page.messages.iter().cloned().map(value))))
 }
@@ -172,7 +193,9 @@ fn page_info() -> Object {
     };
     Object::new(PAGE_INFO)
         .field(field("hasNextPage", TypeRef::named_nn(TypeRef::BOOLEAN), |page| Some(page.has_next.into())))
-        .field(field("hasPreviousPage", TypeRef::named_nn(TypeRef::BOOLEAN), |page| Some(page.has_previous.into())))
+        .field(field("hasPreviousPage", TypeRef::named_nn(TypeRef::BOOLEAN), |page| {
+            Some(page.has_previous.into())
+        }))
         .field(field("startCursor", TypeRef::named(TypeRef::STRING), |page| {
             page.messages.first().map(|message| cursor(message).into())
         }))

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use async_graphql::{Error, Result, dynamic::ResolverContext};
+use async_graphql::{Context, Error, Result, ServerError, dynamic::ResolverContext};
 use duologue_actors::{
     entrance::Gate,
     ports::{Caller, Credentials, Identity},
@@ -45,6 +45,9 @@ pub(super) struct Effects {
     pub opens: Option<Gate>,
     pub retry_after: Option<Duration>,
     pub rejected: Option<Rejection>,
+    pub errors: Vec<ServerError>,
+    /// A field that may not be null failed, and there is nothing above it that may.
+    pub no_data: bool,
 }
 
 pub(super) struct Call {
@@ -62,16 +65,16 @@ impl Call {
     /// # Errors
     /// `unauthenticated` for an anonymous caller.
     pub(super) fn identity(&self) -> Result<&Identity> {
-        self.identity.as_ref().ok_or_else(|| {
-            self.refuse(&Failure::new(Code::Unauthenticated, Hop::Edge, INVALID_TOKEN), None)
-        })
+        self.identity
+            .as_ref()
+            .ok_or_else(|| self.refuse(&Failure::new(Code::Unauthenticated, Hop::Edge, INVALID_TOKEN), None))
     }
 
     pub(super) fn caller(&self, identity: &Identity) -> Caller {
         Caller { user: identity.user.clone(), credentials: Some(self.credentials.clone()) }
     }
 
-    /// Turns a failure into a field's error and notes what it means for the whole request.
+    /// Turns the failure of a mutation into its error and notes what it means for the whole request.
     pub(super) fn refuse(&self, failure: &Failure, request_id: Option<RequestId>) -> Error {
         let mut effects = self.effects();
         effects.rejected = effects.rejected.or(Rejection::of(failure.code));
@@ -83,6 +86,13 @@ impl Call {
         self.effects().opens = Some(gate);
     }
 
+    /// Notes that the field of `context` failed; the engine itself would leave the field out of the data,
+    /// and its path out of the error.
+    fn fail(&self, context: &Context<'_>, error: Error) {
+        let error = context.set_error_path(error.into_server_error(context.item.pos));
+        self.effects().errors.push(error);
+    }
+
     pub(super) fn take_effects(&self) -> Effects {
         std::mem::take(&mut *self.effects())
     }
@@ -90,6 +100,31 @@ impl Call {
     fn effects(&self) -> MutexGuard<'_, Effects> {
         self.effects.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The value of a field that may be null: null, with an error beside the data, when it failed.
+pub(super) fn or_null<T>(context: &ResolverContext<'_>, outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => {
+            call(context)?.fail(context.ctx, error);
+            Ok(None)
+        }
+    }
+}
+
+/// The value of a field of the root that may not be null. When it failed the response has no data, and
+/// `otherwise` is not seen by anyone.
+pub(super) fn or_no_data<T>(
+    context: &ResolverContext<'_>,
+    outcome: Result<T>,
+    otherwise: T,
+) -> Result<Option<T>> {
+    let value = or_null(context, outcome)?;
+    if value.is_none() {
+        call(context)?.effects().no_data = true;
+    }
+    Ok(Some(value.unwrap_or(otherwise)))
 }
 
 /// The parts of the server a resolver works with.

@@ -9,30 +9,37 @@ use async_graphql::{
 use duologue_actors::{action::Action, ports::Identity};
 use tokio::sync::OnceCell;
 
-use super::{call, scalars};
+use super::{call, error, scalars};
 
 const CURRENT_USER: &str = "CurrentUser";
 
 pub(super) fn register(schema: SchemaBuilder) -> SchemaBuilder {
     schema.register(
         Object::new(CURRENT_USER)
-            .field(field("id", TypeRef::named_nn(scalars::USER_ID), |user| user.identity.user.id.global_id().to_string()))
-            .field(field("username", TypeRef::named_nn(TypeRef::STRING), |user| user.identity.user.username.clone()))
+            .field(field("id", TypeRef::named_nn(scalars::USER_ID), |user| {
+                user.identity.user.id.global_id().to_string()
+            }))
+            .field(field("username", TypeRef::named_nn(TypeRef::STRING), |user| {
+                user.identity.user.username.clone()
+            }))
             .field(field("name", TypeRef::named_nn(TypeRef::STRING), |user| user.identity.user.name.clone()))
             .field(
-                Field::new("duoChatAvailable", TypeRef::named_nn(TypeRef::BOOLEAN), |context| {
+                Field::new("duoChatAvailable", TypeRef::named(TypeRef::BOOLEAN), |context| {
                     FieldFuture::new(async move {
-                        let actions = available(&context).await?;
-                        Ok(Some(Value::from(actions.iter().any(|action| action.is_chat()))))
+                        let actions = call::or_null(&context, available(&context).await)?;
+                        Ok(actions.map(|actions| Value::from(actions.iter().any(|action| action.is_chat()))))
                     })
                 })
                 .description("Whether the caller may chat."),
             )
             .field(
-                Field::new("duoChatAvailableFeatures", TypeRef::named_nn_list_nn(TypeRef::STRING), |context| {
+                Field::new("duoChatAvailableFeatures", TypeRef::named_nn_list(TypeRef::STRING), |context| {
                     FieldFuture::new(async move {
-                        let actions = available(&context).await?;
-                        Ok(Some(Value::List(actions.iter().map(|action| action.name.as_str().into()).collect())))
+                        let actions = call::or_null(&context, available(&context).await)?;
+                        let names = |actions: &[Arc<Action>]| {
+                            Value::List(actions.iter().map(|action| action.name.as_str().into()).collect())
+                        };
+                        Ok(actions.map(names))
                     })
                 })
                 .description("The names of the actions the caller may use somewhere."),
@@ -44,7 +51,8 @@ pub(super) fn field_of_query() -> Field {
     Field::new("currentUser", TypeRef::named(CURRENT_USER), |context| {
         FieldFuture::new(async move {
             let identity = call::call(&context)?.identity.clone();
-            Ok(identity.map(|identity| FieldValue::owned_any(CurrentUser { identity, available: OnceCell::new() })))
+            Ok(identity
+                .map(|identity| FieldValue::owned_any(CurrentUser { identity, available: OnceCell::new() })))
         })
     })
 }
@@ -57,7 +65,9 @@ struct CurrentUser {
 
 fn field(name: &str, type_ref: TypeRef, read: fn(&CurrentUser) -> String) -> Field {
     Field::new(name, type_ref, move |context| {
-        FieldFuture::from_value(context.parent_value.downcast_ref::<CurrentUser>().map(|user| read(user).into()))
+        FieldFuture::from_value(
+            context.parent_value.downcast_ref::<CurrentUser>().map(|user| read(user).into()),
+        )
     })
 }
 
@@ -68,6 +78,7 @@ async fn available<'a>(context: &ResolverContext<'a>) -> Result<&'a [Arc<Action>
         let actions = parts.catalogue.iter().cloned().collect();
         parts.entrance.available_actions(call.caller(&user.identity), actions).await
     };
-    let actions = user.available.get_or_try_init(ask).await.map_err(|failure| call.refuse(&failure, None))?;
+    let actions =
+        user.available.get_or_try_init(ask).await.map_err(|failure| error::from_failure(&failure, None))?;
     Ok(actions)
 }

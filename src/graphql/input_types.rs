@@ -12,8 +12,17 @@ use super::{error, names, scalars};
 
 const ADDITIONAL_CONTEXT_CATEGORY: &str = "AiAdditionalContextCategory";
 const CATEGORIES: &[&str] = &[
-    "FILE", "SNIPPET", "MERGE_REQUEST", "ISSUE", "DEPENDENCY", "LOCAL_GIT", "TERMINAL", "USER_RULE",
-    "REPOSITORY", "DIRECTORY", "AGENT_USER_ENVIRONMENT",
+    "FILE",
+    "SNIPPET",
+    "MERGE_REQUEST",
+    "ISSUE",
+    "DEPENDENCY",
+    "LOCAL_GIT",
+    "TERMINAL",
+    "USER_RULE",
+    "REPOSITORY",
+    "DIRECTORY",
+    "AGENT_USER_ENVIRONMENT",
 ];
 
 /// A field of an input object, and of an action's input.
@@ -51,7 +60,12 @@ const OBJECTS: &[KnownObject] = &[
         description: "Something the user added to the question: a file, an issue, a snippet.",
         fields: &[
             text("id", "String!", 255),
-            FieldRule { name: "category", type_name: "AiAdditionalContextCategory!", max_length: None, allow_blank: true },
+            FieldRule {
+                name: "category",
+                type_name: "AiAdditionalContextCategory!",
+                max_length: None,
+                allow_blank: true,
+            },
             text("content", "String!", 600_000),
             FieldRule { name: "metadata", type_name: "JSON", max_length: None, allow_blank: true },
         ],
@@ -114,13 +128,19 @@ pub(super) fn fields_to_json<'a>(
     for rule in rules {
         let path = format!("{path}.{}", rule.name);
         let value = values.get(rule.name).unwrap_or(&Value::Null);
-        let type_ref = type_ref(rule.type_name).ok_or_else(|| error::unfit_argument(&path, rule.type_name))?;
+        let type_ref =
+            type_ref(rule.type_name).ok_or_else(|| error::unfit_argument(&path, rule.type_name))?;
         fields.insert(names::snake_case(rule.name), to_json(value, &type_ref, &rule, &path)?);
     }
     Ok(fields)
 }
 
-fn to_json(value: &Value, type_ref: &TypeRef, rule: &FieldRule<'_>, path: &str) -> async_graphql::Result<Json> {
+fn to_json(
+    value: &Value,
+    type_ref: &TypeRef,
+    rule: &FieldRule<'_>,
+    path: &str,
+) -> async_graphql::Result<Json> {
     match (type_ref, value) {
         (TypeRef::NonNull(_), Value::Null) => Err(error::unfit_argument(path, &type_ref.to_string())),
         (TypeRef::NonNull(inner), _) => to_json(value, inner, rule, path),
@@ -137,9 +157,16 @@ fn to_json(value: &Value, type_ref: &TypeRef, rule: &FieldRule<'_>, path: &str) 
     }
 }
 
-fn named_to_json(value: &Value, type_name: &str, rule: &FieldRule<'_>, path: &str) -> async_graphql::Result<Json> {
+fn named_to_json(
+    value: &Value,
+    type_name: &str,
+    rule: &FieldRule<'_>,
+    path: &str,
+) -> async_graphql::Result<Json> {
     if let Some(object) = known_object(type_name) {
-        let Value::Object(values) = value else { return Err(error::unfit_argument(path, type_name)) };
+        let Value::Object(values) = value else {
+            return Err(error::unfit_argument(path, type_name));
+        };
         return fields_to_json(values, object.fields.iter().copied(), path).map(Json::Object);
     }
     match value {
@@ -184,7 +211,10 @@ mod tests {
 
     #[test]
     fn names_become_snake_case_and_what_was_left_out_is_null() {
-        assert_eq!(read(value!({"userInput": "hi"}), rule("String!")), Ok(serde_json::json!({"user_input": "hi"})));
+        assert_eq!(
+            read(value!({"userInput": "hi"}), rule("String!")),
+            Ok(serde_json::json!({"user_input": "hi"}))
+        );
         assert_eq!(read(value!({}), rule("String")), Ok(serde_json::json!({"user_input": null})));
     }
 
@@ -197,7 +227,10 @@ mod tests {
 
     #[test]
     fn a_blank_text_is_refused_where_one_is_needed() {
-        assert_eq!(read(value!({"userInput": " \n"}), rule("String!")), Err("userInput can't be blank".to_owned()));
+        assert_eq!(
+            read(value!({"userInput": " \n"}), rule("String!")),
+            Err("userInput can't be blank".to_owned())
+        );
     }
 
     #[test]
@@ -207,7 +240,10 @@ mod tests {
 
     #[test]
     fn a_single_value_stands_for_a_list_of_one() {
-        assert_eq!(read(value!({"userInput": "a"}), rule("[String!]!")), Ok(serde_json::json!({"user_input": ["a"]})));
+        assert_eq!(
+            read(value!({"userInput": "a"}), rule("[String!]!")),
+            Ok(serde_json::json!({"user_input": ["a"]}))
+        );
     }
 
     #[test]

@@ -188,7 +188,9 @@ impl<'a> Scales<'a> {
             None => {}
         }
         // What is not defined weighs nothing; validation names it.
-        let Some(fragment) = self.fragments.get(name) else { return Ok(Weight::default()) };
+        let Some(fragment) = self.fragments.get(name) else {
+            return Ok(Weight::default());
+        };
         self.weighed.insert(name, None);
         let weight = self.selections(&fragment.node.selection_set.node)?;
         self.weighed.insert(name, Some(weight));
@@ -259,7 +261,8 @@ mod tests {
 
     #[test]
     fn a_document_that_unfolds_exponentially_is_refused_at_once() {
-        let fragments: String = (0..200).map(|n| format!("fragment F{n} on Q{{...F{0} ...F{0}}}", n + 1)).collect();
+        let fragments: String =
+            (0..200).map(|n| format!("fragment F{n} on Q{{...F{0} ...F{0}}}", n + 1)).collect();
         let text = format!("{{...F0}} {fragments} fragment F200 on Q{{a}}");
         assert_eq!(checked(&text), Err(Exceeded::Complexity(250)));
     }
@@ -300,7 +303,10 @@ mod tests {
     #[test]
     fn brackets_within_texts_and_comments_do_not_matter() {
         let code = "{[(".repeat(100);
-        for text in [format!("{{ a(b: \"{code}\\\"{code}\") # {code}\n }}"), format!("{{ a(b: \"\"\"\"{code}\n\\\"\"\"{code}\"\"\") }}")] {
+        for text in [
+            format!("{{ a(b: \"{code}\\\"{code}\") # {code}\n }}"),
+            format!("{{ a(b: \"\"\"\"{code}\n\\\"\"\"{code}\"\"\") }}"),
+        ] {
             assert_eq!(check_text(&text, 10_000), Ok(()), "{text}");
         }
     }

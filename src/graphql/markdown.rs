@@ -20,8 +20,31 @@ use comrak::{
 const MAX_NESTING: usize = 64;
 
 const TAGS: &[&str] = &[
-    "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p",
-    "pre", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
+    "a",
+    "blockquote",
+    "br",
+    "code",
+    "del",
+    "em",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "hr",
+    "li",
+    "ol",
+    "p",
+    "pre",
+    "strong",
+    "table",
+    "tbody",
+    "td",
+    "th",
+    "thead",
+    "tr",
+    "ul",
 ];
 
 static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
@@ -91,12 +114,15 @@ fn nesting(markdown: &str) -> usize {
     markdown
         .lines()
         .map(|line| {
-            let marks = line.chars().take_while(|c| matches!(c, '>' | '-' | '*' | '+' | ' ' | '\t' | '0'..='9' | '.' | ')'));
-            let (containers, blanks) = marks.fold((0_usize, 0_usize), |(containers, blanks), mark| match mark {
-                '>' | '-' | '*' | '+' | '.' | ')' => (containers + 1, blanks),
-                ' ' | '\t' => (containers, blanks + 1),
-                _ => (containers, blanks),
-            });
+            let marks = line
+                .chars()
+                .take_while(|c| matches!(c, '>' | '-' | '*' | '+' | ' ' | '\t' | '0'..='9' | '.' | ')'));
+            let (containers, blanks) =
+                marks.fold((0_usize, 0_usize), |(containers, blanks), mark| match mark {
+                    '>' | '-' | '*' | '+' | '.' | ')' => (containers + 1, blanks),
+                    ' ' | '\t' => (containers, blanks + 1),
+                    _ => (containers, blanks),
+                });
             containers.max(blanks / 2)
         })
         .max()
@@ -104,9 +130,9 @@ fn nesting(markdown: &str) -> usize {
 }
 
 fn is_language(class: &str) -> bool {
-    class
-        .strip_prefix("language-")
-        .is_some_and(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '#' | '_')))
+    class.strip_prefix("language-").is_some_and(|name| {
+        name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '#' | '_'))
+    })
 }
 
 #[cfg(test)]
@@ -115,8 +141,32 @@ mod tests {
 
     #[test]
     fn ordinary_markdown_becomes_html() {
-        let html = to_safe_html("# Title\n\n- **one**\n- `two`\n\n```rust\nfn main() {}\n```\n\n| a | b |\n|--:|---|\n| 1 | 2 |");
-        insta::assert_snapshot!(html, @r#""#);
+        let html = to_safe_html(
+            "# Title\n\n- **one**\n- `two`\n\n```rust\nfn main() {}\n```\n\n| a | b |\n|--:|---|\n| 1 | 2 |",
+        );
+        insta::assert_snapshot!(html, @r#"
+<h1>Title</h1>
+<ul>
+<li><strong>one</strong></li>
+<li><code>two</code></li>
+</ul>
+<pre><code class="language-rust">fn main() {}
+</code></pre>
+<table>
+<thead>
+<tr>
+<th align="right">a</th>
+<th>b</th>
+</tr>
+</thead>
+<tbody>
+<tr>
+<td align="right">1</td>
+<td>2</td>
+</tr>
+</tbody>
+</table>
+"#);
     }
 
     #[rstest::rstest]
@@ -141,23 +191,29 @@ mod tests {
     #[case("<noscript><p title=\"</noscript><img src=x onerror=alert(1)>\">")]
     fn nothing_hostile_survives(#[case] markdown: &str) {
         let html = to_safe_html(markdown);
-        for element in ["<script", "<img", "<svg", "<math", "<style", "<iframe", "<noscript", "<form", "<input"] {
+        for element in
+            ["<script", "<img", "<svg", "<math", "<style", "<iframe", "<noscript", "<form", "<input"]
+        {
             assert!(!html.contains(element), "{element} in {html}");
         }
         for attribute in ["href=\"java", "href=\"data", "href=\"vb", "href=\"JaVa", "src="] {
-            let outside_text = html.replace("&lt;", "\u{0}").split('\u{0}').next().unwrap_or_default().to_owned();
+            let outside_text =
+                html.replace("&lt;", "\u{0}").split('\u{0}').next().unwrap_or_default().to_owned();
             assert!(!outside_text.contains(attribute), "{attribute} in {html}");
         }
     }
 
     #[test]
     fn an_image_becomes_its_description() {
-        assert_eq!(to_safe_html("see ![a *secret* chart](https://evil.example/?q=1)"), "<p>see a <em>secret</em> chart</p>\n");
+        assert_eq!(
+            to_safe_html("see ![a *secret* chart](https://evil.example/?q=1)"),
+            "<p>see a <em>secret</em> chart</p>\n"
+        );
     }
 
     #[test]
     fn a_link_keeps_its_address_and_gives_nothing_away() {
-        insta::assert_snapshot!(to_safe_html("[docs](https://example.com/a?b=1&c=2) <me@example.com>"), @"");
+        insta::assert_snapshot!(to_safe_html("[docs](https://example.com/a?b=1&c=2) <me@example.com>"), @r#"<p><a href="https://example.com/a?b=1&amp;c=2" rel="nofollow noopener noreferrer">docs</a> <a href="mailto:me@example.com" rel="nofollow noopener noreferrer">me@example.com</a></p>"#);
     }
 
     #[test]
@@ -176,7 +232,8 @@ mod tests {
     #[case("`".repeat(100_000))]
     fn deep_nesting_costs_no_stack(#[case] markdown: String) {
         // The threads of a server have 2 MiB; half of that must be enough.
-        let rendering = std::thread::Builder::new().stack_size(1024 * 1024).spawn(move || to_safe_html(&markdown));
+        let rendering =
+            std::thread::Builder::new().stack_size(1024 * 1024).spawn(move || to_safe_html(&markdown));
         assert!(!rendering.unwrap().join().unwrap().is_empty());
     }
 }

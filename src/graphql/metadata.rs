@@ -31,11 +31,13 @@ pub(super) fn field() -> Field {
 fn metadata() -> Object {
     Object::new(METADATA)
         .field(Field::new("version", TypeRef::named_nn(TypeRef::STRING), |context| {
-            FieldFuture::new(async move { Ok(Some(Value::from(call::parts(&context)?.advertised_version.as_str()))) })
+            FieldFuture::new(async move {
+                Ok(Some(Value::from(call::parts(&context)?.advertised_version.as_str())))
+            })
         }))
         .field(
-            Field::new("featureFlags", TypeRef::named_nn_list_nn(FEATURE_FLAG), |context| {
-                FieldFuture::new(async move { feature_flags(&context).map(Some) })
+            Field::new("featureFlags", TypeRef::named_nn_list(FEATURE_FLAG), |context| {
+                FieldFuture::new(async move { call::or_null(&context, feature_flags(&context)) })
             })
             .argument(InputValue::new("names", TypeRef::named_nn_list_nn(TypeRef::STRING)))
             .description("The state of each named flag for the caller."),

@@ -23,7 +23,11 @@ pub fn register(schema: SchemaBuilder) -> SchemaBuilder {
     schema
         .register(global_id(AI_MODEL_ID, "The global id of anything an AI feature can work on.", &[]))
         .register(global_id(USER_ID, "The global id of a user: `gid://gitlab/User/1`.", &["User"]))
-        .register(global_id(PROJECT_ID, "The global id of a project: `gid://gitlab/Project/1`.", &["Project"]))
+        .register(global_id(
+            PROJECT_ID,
+            "The global id of a project: `gid://gitlab/Project/1`.",
+            &["Project"],
+        ))
         .register(global_id(
             NAMESPACE_ID,
             "The global id of a group or of a user's namespace: `gid://gitlab/Group/1`.",

@@ -22,7 +22,9 @@ impl ResponseType {
     /// takes neither. Without a preference it is JSON, which every client reads.
     #[must_use]
     pub fn accepted_by(accept: Option<&str>) -> Option<Self> {
-        let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else { return Some(Self::Json) };
+        let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else {
+            return Some(Self::Json);
+        };
         let ranges: Vec<_> = accept.split(',').filter_map(Range::parse).collect();
         let quality = |kind: Self| {
             let matching = ranges.iter().filter_map(|range| Some((range.specificity(kind)?, range.quality)));
@@ -47,7 +49,9 @@ impl ResponseType {
 /// Whether a body of this `Content-Type` is JSON in UTF-8.
 #[must_use]
 pub fn is_json(content_type: Option<&str>) -> bool {
-    let Some(content_type) = content_type else { return false };
+    let Some(content_type) = content_type else {
+        return false;
+    };
     let mut parts = content_type.split(';').map(str::trim);
     let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
     is_json
@@ -75,10 +79,11 @@ impl<'a> Range<'a> {
             match parameter.split_once('=') {
                 Some((name, value)) if name.trim().eq_ignore_ascii_case("q") => quality = thousandths(value)?,
                 // JSON is UTF-8; who asks for another charset of it is not understood.
-                Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
-                    if !value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8") {
-                        return None;
-                    }
+                Some((name, value))
+                    if name.trim().eq_ignore_ascii_case("charset")
+                        && !value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8") =>
+                {
+                    return None;
                 }
                 _ => {}
             }
@@ -122,13 +127,19 @@ mod tests {
     #[case(Some("application/graphql-response+json, application/json"), Some(ResponseType::GraphqlResponse))]
     #[case(Some("application/json, application/graphql-response+json"), Some(ResponseType::Json))]
     #[case(Some("application/graphql-response+json;q=0.5, application/json;q=0.9"), Some(ResponseType::Json))]
-    #[case(Some("application/graphql-response+json, application/json;q=0.9, */*;q=0.1"), Some(ResponseType::GraphqlResponse))]
+    #[case(
+        Some("application/graphql-response+json, application/json;q=0.9, */*;q=0.1"),
+        Some(ResponseType::GraphqlResponse)
+    )]
     #[case(Some("text/html, */*;q=0.1"), Some(ResponseType::Json))]
     #[case(Some("text/html"), None)]
     #[case(Some("application/json;q=0"), None)]
     #[case(Some("*/*, application/json;q=0"), Some(ResponseType::GraphqlResponse))]
     #[case(Some("application/json; charset=latin1"), None)]
-    fn the_type_the_client_likes_best_is_chosen(#[case] accept: Option<&str>, #[case] chosen: Option<ResponseType>) {
+    fn the_type_the_client_likes_best_is_chosen(
+        #[case] accept: Option<&str>,
+        #[case] chosen: Option<ResponseType>,
+    ) {
         assert_eq!(ResponseType::accepted_by(accept), chosen);
     }
 

@@ -39,7 +39,8 @@ mod tests {
     #[case(&[("Authorization", "Bearer ")], None)]
     #[case(&[], None)]
     fn a_token_is_found_in_its_places(#[case] headers: &[(&str, &str)], #[case] found: Option<&str>) {
-        let request = headers.iter().fold(TestRequest::get(), |request, header| request.insert_header(*header));
+        let request =
+            headers.iter().fold(TestRequest::get(), |request, header| request.insert_header(*header));
         let credentials = of(request.to_http_request().headers());
         assert_eq!(credentials.token.as_ref().map(|token| token.expose_secret()), found);
     }

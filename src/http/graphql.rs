@@ -55,7 +55,11 @@ pub async fn other() -> HttpResponse {
     Refused::Method("GET, POST").response()
 }
 
-async fn answer_post(request: &HttpRequest, edge: &Edge, payload: web::Payload) -> Result<HttpResponse, Refused> {
+async fn answer_post(
+    request: &HttpRequest,
+    edge: &Edge,
+    payload: web::Payload,
+) -> Result<HttpResponse, Refused> {
     let response_type = negotiate(request)?;
     if !is_json(header(request, CONTENT_TYPE)) {
         return Err(Refused::MediaType);
@@ -82,10 +86,13 @@ async fn execute(
     response_type: ResponseType,
 ) -> HttpResponse {
     let credentials = credentials::of(request.headers());
-    let Executed { response, opens, retry_after: wait, rejected } = edge.graphql.execute(graphql, &credentials).await;
+    let Executed { response, opens, retry_after: wait, rejected } =
+        edge.graphql.execute(graphql, &credentials).await;
     let status = match (rejected, response_type) {
         (Some(rejection), _) => status_of(rejection),
-        (None, ResponseType::GraphqlResponse) if error::is_request_error(&response) => StatusCode::BAD_REQUEST,
+        (None, ResponseType::GraphqlResponse) if error::is_request_error(&response) => {
+            StatusCode::BAD_REQUEST
+        }
         (None, _) => StatusCode::OK,
     };
     let mut answer = HttpResponse::build(status);
@@ -201,7 +208,8 @@ mod tests {
 
     #[test]
     fn a_query_string_carries_the_same_request() {
-        let request = from_query_string("query=%7B%20a%20%7D&variables=%7B%22b%22%3A1%7D&operationName=").unwrap();
+        let request =
+            from_query_string("query=%7B%20a%20%7D&variables=%7B%22b%22%3A1%7D&operationName=").unwrap();
         assert_eq!(request.query, "{ a }");
         assert_eq!(request.variables.unwrap().get("b"), Some(&Value::from(1)));
         assert_eq!(from_query_string("").unwrap_err(), Refused::NotGraphql("query is missing"));

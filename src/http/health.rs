@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use actix_web::{HttpResponse, web};
-use duologue_actors::supervisor::TreeState;
+use duologue_actors::supervisor::{ActorState, TreeState};
 use futures::future::{BoxFuture, join_all};
 use serde_json::{Map, Value, json};
 
-use crate::server::Edge;
+use crate::{graphql::timestamp, server::Edge};
 
 /// The longest one part may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -53,9 +53,11 @@ pub async fn readiness(edge: web::Data<Edge>) -> HttpResponse {
     let mut parts = actors(tree);
     parts.extend(others);
     parts.insert("admission".to_owned(), admission(&edge));
-    let missing: Vec<_> = parts.iter().filter(|(_, state)| state.get("ready") != Some(&Value::Bool(true))).collect();
+    let missing: Vec<_> =
+        parts.iter().filter(|(_, state)| state.get("ready") != Some(&Value::Bool(true))).collect();
     let missing: Vec<_> = missing.into_iter().map(|(name, _)| name.clone()).collect();
-    let mut response = if missing.is_empty() { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    let mut response =
+        if missing.is_empty() { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.json(json!({"ready": missing.is_empty(), "missing": missing, "parts": parts}))
 }
 
@@ -77,17 +79,25 @@ fn actors(tree: Option<TreeState>) -> Map<String, Value> {
         return parts;
     };
     let pipeline = match (tree.stuck_for, tree.recovered) {
-        (Some(silence), _) => json!({"ready": false, "why": "its thread is stuck", "stuck_seconds": silence.as_secs()}),
+        (Some(silence), _) => {
+            json!({"ready": false, "why": "its thread is stuck", "stuck_seconds": silence.as_secs()})
+        }
         (None, false) => json!({"ready": false, "why": "unfinished requests are being taken over"}),
         (None, true) => json!({"ready": true}),
     };
     parts.insert("pipeline".to_owned(), pipeline);
     for actor in tree.actors {
-        let mut state = json!({"ready": true});
-        if let (Value::Object(state), Ok(Value::Object(told))) = (&mut state, serde_json::to_value(&actor)) {
-            state.extend(told);
-        }
-        parts.insert(actor.name.to_owned(), state);
+        let ActorState { name, alive_since, restarts, handled, in_flight, last_panic } = actor;
+        let alive_since = timestamp::rfc3339(alive_since);
+        let state = json!({
+            "ready": true,
+            "alive_since": alive_since,
+            "restarts": restarts,
+            "handled": handled,
+            "in_flight": in_flight,
+            "last_panic": last_panic,
+        });
+        parts.insert(name.to_owned(), state);
     }
     parts
 }

@@ -1,6 +1,6 @@
 //! `/metrics`, in the text format of Prometheus.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use actix_web::{HttpResponse, http::header::CONTENT_TYPE, web};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -8,17 +8,25 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use crate::server::Edge;
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// Bounds of the buckets, in seconds: the first chunk of a good answer comes within five.
 const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Every metric of the server, with what it counts.
-const COUNTERS: [(&str, &str); 5] = [
-    ("duologue_requests_total", "aiAction requests by action and by outcome at the door: accepted, or the refusal's code"),
-    ("duologue_answers_total", "whole answers handed to subscribers by action and outcome: ended, or the failure's code"),
+const COUNTERS: [(&str, &str); 6] = [
+    (
+        "duologue_requests_total",
+        "aiAction requests by action and by outcome at the door: accepted, or the refusal's code",
+    ),
+    (
+        "duologue_answers_total",
+        "whole answers handed to subscribers by action and outcome: ended, or the failure's code",
+    ),
     ("duologue_admission_refused_total", "aiAction requests that found no room, by reason"),
     ("duologue_connections_refused_total", "connections that were one too many, by reason"),
     ("duologue_actor_restarts_total", "restarts of each actor after a panic"),
+    ("duologue_actor_messages_total", "messages each actor has taken"),
 ];
 const GAUGES: [(&str, &str); 4] = [
     ("duologue_requests_in_flight", "requests that hold a place"),
@@ -32,6 +40,7 @@ const GAUGES: [(&str, &str); 4] = [
 /// # Errors
 /// When something else of the process counts already.
 pub fn install() -> Result<(), BuildError> {
+    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     if RECORDER.get().is_some() {
         return Ok(());
     }
@@ -48,16 +57,19 @@ pub fn install() -> Result<(), BuildError> {
         "duologue_time_to_first_chunk_seconds",
         "from a request's submission to the first chunk of its answer, by action"
     );
-    // Another thread may have been quicker; then the recorder is the same one.
-    let _ = RECORDER.set(handle);
+    RECORDER.get_or_init(|| handle);
     Ok(())
 }
 
 pub async fn metrics(edge: web::Data<Edge>) -> HttpResponse {
-    let Some(recorder) = RECORDER.get() else { return HttpResponse::NoContent().finish() };
+    let Some(recorder) = RECORDER.get() else {
+        return HttpResponse::NoContent().finish();
+    };
     observe(&edge).await;
     recorder.run_upkeep();
-    HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")).body(recorder.render())
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
+        .body(recorder.render())
 }
 
 /// Takes the readings that nobody reports by themselves.
@@ -66,7 +78,9 @@ async fn observe(edge: &Edge) {
     metrics::gauge!("duologue_requests_in_flight").set(edge.admission.in_flight() as f64);
     metrics::gauge!("duologue_connections").set(edge.connections.open() as f64);
     metrics::gauge!("duologue_sockets").set(edge.sockets.open() as f64);
-    let Some(tree) = edge.entrance.tree().await else { return };
+    let Some(tree) = edge.entrance.tree().await else {
+        return;
+    };
     for actor in tree.actors {
         metrics::counter!("duologue_actor_restarts_total", "actor" => actor.name).absolute(actor.restarts);
         metrics::counter!("duologue_actor_messages_total", "actor" => actor.name).absolute(actor.handled);

@@ -15,7 +15,9 @@ pub(super) struct SocketOptions {
 
 impl SocketOptions {
     pub(super) fn apply(self, connection: &dyn Any) {
-        let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+        let Some(stream) = connection.downcast_ref::<TcpStream>() else {
+            return;
+        };
         if let Err(cause) = self.set(SockRef::from(stream)) {
             tracing::warn!(%cause, "a connection's options could not be set");
         }

@@ -65,8 +65,10 @@ pub(crate) fn start(world: World) -> TestEdge {
     })
     .unwrap();
     let clock = world.clock.clone();
-    let sockets = Sockets::new(graphql.clone(), entrance.clone(), clock, config.websocket.clone(), Vec::new());
-    let connections = Connections::new(config.server.max_connections, config.server.max_new_connections_per_second);
+    let sockets =
+        Sockets::new(graphql.clone(), entrance.clone(), clock, config.websocket.clone(), Vec::new());
+    let connections =
+        Connections::new(config.server.max_connections, config.server.max_new_connections_per_second);
     let max_body_bytes = config.server.max_body_bytes;
     let edge = Edge { graphql, sockets, entrance, admission, parts: Vec::new(), connections, max_body_bytes };
     TestEdge { world, edge, tree }

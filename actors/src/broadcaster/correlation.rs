@@ -116,11 +116,9 @@ impl Correlation {
         let Some(live) = self.live.get_mut(&request_id) else {
             return;
         };
-        let Gate::Closed { held, .. } = std::mem::replace(&mut live.gate, Gate::Open) else {
-            return;
-        };
+        let Gate::Closed { held, .. } = std::mem::replace(&mut live.gate, Gate::Open) else { return };
         for draft in held {
-            self.publish(request_id, draft, now);
+            self.append(request_id, draft, now);
         }
     }
 
@@ -159,7 +157,9 @@ impl Correlation {
     pub(super) fn restore(&mut self, terminals: &[Arc<TerminalRecord>], now: Instant) {
         for terminal in terminals {
             let address = Arc::new(terminal.address());
-            let bytes = self.log(address.owner).append(&address, Draft::last(terminal), now);
+            let draft = Draft::last(terminal);
+            let bytes = draft.size();
+            self.log(address.owner).append(&address, draft, now);
             self.finish(&address, bytes, now);
         }
         self.keep_within_memory();
@@ -203,33 +203,34 @@ impl Correlation {
         self.forget_old(now);
     }
 
+    /// Lets a message out, or keeps it until the gate opens.
     fn publish(&mut self, request_id: RequestId, draft: Draft, now: Instant) {
         // Whatever comes after the end of a request is not published.
-        let Some(live) = self.live.get_mut(&request_id) else {
+        let Some(live) = self.live.get_mut(&request_id) else { return };
+        if matches!(live.gate, Gate::Closed { has_ended: true, .. }) {
             return;
-        };
-        let is_final = draft.is_final();
+        }
+        live.bytes += draft.size();
+        self.live_bytes += draft.size();
         match &mut live.gate {
-            Gate::Closed { has_ended: true, .. } => return,
             Gate::Closed { held, has_ended } => {
+                *has_ended = draft.is_final();
                 held.push(draft);
-                *has_ended = is_final;
-                return;
             }
-            Gate::Open => {}
+            Gate::Open => self.append(request_id, draft, now),
         }
-        let address = live.address.clone();
-        let bytes = self.log(address.owner).append(&address, draft, now);
-        self.live_bytes += bytes;
-        if let Some(live) = self.live.get_mut(&request_id) {
-            live.bytes += bytes;
-        }
+        self.keep_within_memory();
+    }
+
+    fn append(&mut self, request_id: RequestId, draft: Draft, now: Instant) {
+        let Some(live) = self.live.get(&request_id) else { return };
+        let (address, is_final) = (live.address.clone(), draft.is_final());
+        self.log(address.owner).append(&address, draft, now);
         if is_final && let Some(live) = self.live.remove(&request_id) {
             self.live_bytes -= live.bytes;
             live.cancel.cancel();
             self.finish(&address, live.bytes, now);
         }
-        self.keep_within_memory();
     }
 
     fn finish(&mut self, address: &Address, bytes: usize, now: Instant) {

@@ -36,7 +36,7 @@ pub struct Event {
     encodings: Mutex<Vec<(Box<str>, Bytes)>>,
 }
 
-/// Bytes an event takes beside its text, counted twice for an encoding.
+/// Bytes an event takes beside its text.
 const OVERHEAD: usize = 512;
 
 impl Event {
@@ -65,10 +65,14 @@ impl Event {
         }
     }
 
-    /// An estimate of the memory it takes.
     pub(super) fn size(&self) -> usize {
-        OVERHEAD + 2 * self.message.content.len()
+        size(&self.message)
     }
+}
+
+/// An estimate of the memory a message takes: its text, and as much again encoded.
+fn size(message: &ChatMessage) -> usize {
+    OVERHEAD + 2 * message.content.len()
 }
 
 /// An event whose request's gate is still closed: it has no place in the log yet.
@@ -96,6 +100,10 @@ impl Draft {
         };
         let message = final_message(terminal);
         Self { kind: EventKind::Final, message, model: terminal.model.clone(), failure }
+    }
+
+    pub(super) fn size(&self) -> usize {
+        size(&self.message)
     }
 
     pub(super) fn is_final(&self) -> bool {

@@ -65,8 +65,8 @@ impl Default for UserLog {
 }
 
 impl UserLog {
-    /// Appends an event and wakes the readers. Returns its size.
-    pub(super) fn append(&self, address: &Arc<Address>, draft: Draft, now: Instant) -> usize {
+    /// Appends an event and wakes the readers.
+    pub(super) fn append(&self, address: &Arc<Address>, draft: Draft, now: Instant) {
         let mut state = self.write();
         state.last_offset += 1;
         let offset = state.last_offset;

@@ -33,11 +33,7 @@ pub(super) async fn read_request(socket: &mut TcpStream) -> Result<Call> {
     let head = String::from_utf8_lossy(bytes.get(..head_end).unwrap_or_default()).into_owned();
     let mut call = parse_head(&head)?;
     let body_start = head_end + 4;
-    let length: usize = call
-        .header("content-length")
-        .unwrap_or("0")
-        .parse()
-        .context("content-length")?;
+    let length: usize = call.header("content-length").unwrap_or("0").parse().context("content-length")?;
     while bytes.len() < body_start + length {
         read_more(socket, &mut bytes).await?;
     }
@@ -92,12 +88,7 @@ async fn gone(reader: &mut OwnedReadHalf) -> Instant {
 }
 
 async fn perform(mut writer: OwnedWriteHalf, script: Script) -> End {
-    let Script {
-        before_head,
-        status,
-        headers,
-        body,
-    } = script;
+    let Script { before_head, status, headers, body } = script;
     for step in before_head {
         if !perform_step(&mut writer, step, false).await {
             return End::Played;
@@ -117,10 +108,7 @@ async fn perform(mut writer: OwnedWriteHalf, script: Script) -> End {
 }
 
 fn head(status: u16, headers: &[(String, String)]) -> String {
-    let headers: String = headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     format!(
         "HTTP/1.1 {status} As scripted\r\ntransfer-encoding: chunked\r\nconnection: close\r\n{headers}\r\n"
     )

@@ -31,20 +31,13 @@ impl Script {
     /// An answer with this status and nothing in it.
     #[must_use]
     pub fn status(status: u16) -> Self {
-        Self {
-            before_head: Vec::new(),
-            status,
-            headers: Vec::new(),
-            body: Vec::new(),
-        }
+        Self { before_head: Vec::new(), status, headers: Vec::new(), body: Vec::new() }
     }
 
     /// An event stream that consists of `events`, each sent as a piece of its own.
     #[must_use]
     pub fn events(events: impl IntoIterator<Item = String>) -> Self {
-        events
-            .into_iter()
-            .fold(Self::event_stream(), |script, event| script.send(event))
+        events.into_iter().fold(Self::event_stream(), |script, event| script.send(event))
     }
 
     /// An event stream without anything in it yet.
@@ -93,10 +86,9 @@ impl Script {
     #[must_use]
     pub fn in_pieces_of(mut self, length: usize) -> Self {
         let cut = |step: Step| match step {
-            Step::Send(bytes) => bytes
-                .chunks(length.max(1))
-                .map(|piece| Step::Send(piece.to_vec()))
-                .collect(),
+            Step::Send(bytes) => {
+                bytes.chunks(length.max(1)).map(|piece| Step::Send(piece.to_vec())).collect()
+            }
             other => vec![other],
         };
         self.body = self.body.into_iter().flat_map(cut).collect();

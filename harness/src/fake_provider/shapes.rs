@@ -72,10 +72,7 @@ pub mod anthropic {
         let message = json!({ "id": "msg_scripted", "type": "message", "role": "assistant", "model": "scripted", "content": [] });
         let block = json!({ "type": "text", "text": "" });
         vec![
-            named_event(
-                "message_start",
-                &json!({ "type": "message_start", "message": message }),
-            ),
+            named_event("message_start", &json!({ "type": "message_start", "message": message })),
             named_event(
                 "content_block_start",
                 &json!({ "type": "content_block_start", "index": 0, "content_block": block }),
@@ -97,10 +94,7 @@ pub mod anthropic {
     #[must_use]
     pub fn closing() -> Vec<String> {
         vec![
-            named_event(
-                "content_block_stop",
-                &json!({ "type": "content_block_stop", "index": 0 }),
-            ),
+            named_event("content_block_stop", &json!({ "type": "content_block_stop", "index": 0 })),
             named_event(
                 "message_delta",
                 &json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" } }),
@@ -112,9 +106,6 @@ pub mod anthropic {
     /// An error in the middle of a stream.
     #[must_use]
     pub fn error(kind: &str) -> String {
-        named_event(
-            "error",
-            &json!({ "type": "error", "error": { "type": kind, "message": "as scripted" } }),
-        )
+        named_event("error", &json!({ "type": "error", "error": { "type": kind, "message": "as scripted" } }))
     }
 }

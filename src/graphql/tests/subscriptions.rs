@@ -1,0 +1,151 @@
+//! `aiCompletionResponse`.
+
+use super::*;
+
+#[actix_web::test]
+async fn a_subscriber_sees_the_answer_as_its_document_asks() {
+    let test = start(world());
+    test.world.models.next_call(Script::saying(&["**Hello**", " world."]));
+    let variables = json!({"userId": "gid://gitlab/User/2", "c": "page"});
+    let alice = identity(&test, "alice").await;
+    let prepared = test.edge.graphql.subscribe(request(SUBSCRIBE, variables), &alice).await.unwrap();
+    insta::assert_snapshot!(
+        String::from_utf8_lossy(&prepared.first(Resume::Live)),
+        @r#"{"data":{"answer":null},"extensions":{"resume":"LIVE","subscribed":true}}"#
+    );
+    let mut subscription = test.edge.entrance.subscribe(prepared.filter.clone()).await.unwrap();
+    let executed = execute_with(&test, "alice", ASK, json!({"c": "page"})).await;
+    let request_id = executed.opens.as_ref().unwrap().request_id().to_string();
+    drop(executed);
+
+    let mut frames = Vec::new();
+    loop {
+        let event = next(&mut subscription).await;
+        let frame = prepared.render(&event).await;
+        assert_eq!(frame, prepared.render(&event).await);
+        frames.push(String::from_utf8(frame.to_vec()).unwrap().replace(&request_id, "[request]"));
+        if event.kind == EventKind::Final {
+            break;
+        }
+    }
+    insta::assert_snapshot!(frames.join("\n"), @r#"
+{"data":{"answer":{"requestId":"[request]","content":"**Hello**","contentHtml":null,"role":"ASSISTANT","chunkId":1,"errors":[],"type":null,"__typename":"AiMessage","extras":{"sources":[],"hasFeedback":false,"additionalContext":[]}}}}
+{"data":{"answer":{"requestId":"[request]","content":" world.","contentHtml":null,"role":"ASSISTANT","chunkId":2,"errors":[],"type":null,"__typename":"AiMessage","extras":{"sources":[],"hasFeedback":false,"additionalContext":[]}}}}
+{"data":{"answer":{"requestId":"[request]","content":"**Hello** world.","contentHtml":"<p><strong>Hello</strong> world.</p>\n","role":"ASSISTANT","chunkId":null,"errors":[],"type":null,"__typename":"AiMessage","extras":{"sources":[],"hasFeedback":false,"additionalContext":[]}}},"extensions":{"model":"fake/scripted"}}
+"#);
+}
+
+#[actix_web::test]
+async fn a_rendering_that_was_dropped_half_way_leaves_nothing_behind() {
+    let test = start(world());
+    let alice = identity(&test, "alice").await;
+    let plain = "subscription { aiCompletionResponse(clientSubscriptionId: \"page\") { content chunkId } }";
+    let prepared = test.edge.graphql.subscribe(request(plain, json!({})), &alice).await.unwrap();
+    let mut subscription = test.edge.entrance.subscribe(prepared.filter.clone()).await.unwrap();
+    drop(execute_with(&test, "alice", ASK, json!({"c": "page"})).await);
+    let first = next(&mut subscription).await;
+    drop(futures::poll!(Box::pin(prepared.render(&first))));
+    let second = next(&mut subscription).await;
+    let frame: Value = serde_json::from_slice(&prepared.render(&second).await).unwrap();
+    assert_eq!(frame["data"]["aiCompletionResponse"]["content"], json!(second.message.content));
+}
+
+#[actix_web::test]
+async fn a_failed_answer_says_why_to_people_and_to_programs() {
+    let test = start(world());
+    test.world.models.next_call(Script::default().panic());
+    let alice = identity(&test, "alice").await;
+    let query = "subscription { aiCompletionResponse(aiAction: CHAT) { content contentHtml errors role } }";
+    let prepared = test.edge.graphql.subscribe(request(query, json!({})), &alice).await.unwrap();
+    let mut subscription = test.edge.entrance.subscribe(prepared.filter.clone()).await.unwrap();
+    drop(execute(&test, "alice", ASK).await);
+    let event = loop {
+        let event = next(&mut subscription).await;
+        if event.kind == EventKind::Final {
+            break event;
+        }
+    };
+    let frame: Value = serde_json::from_slice(&prepared.render(&event).await).unwrap();
+    assert_eq!(frame["extensions"]["failure"]["code"], json!("internal"));
+    assert_eq!(frame["data"]["aiCompletionResponse"]["contentHtml"], json!(null));
+    assert!(frame["data"]["aiCompletionResponse"]["errors"][0].as_str().unwrap().contains("A9999"));
+}
+
+#[actix_web::test]
+async fn a_subscription_that_cannot_be_is_refused_before_it_is_made() {
+    let test = start(world());
+    let alice = identity(&test, "alice").await;
+    let documents = [
+        "subscription { aiCompletionResponse(userId: \"gid://gitlab/User/3\") { id } }",
+        "subscription { aiCompletionResponse(userId: \"alice\") { id } }",
+        "subscription { aiCompletionResponse(aiAction: JUGGLE) { id } }",
+        "subscription { aiCompletionResponse(requestId: \"1\") { id } }",
+        "subscription { aiCompletionResponse(aiAction: CHAT, resourceId: \"gid://gitlab/Issue/52\") { id } }",
+        "subscription { ...F } fragment F on Subscription { aiCompletionResponse { id } }",
+        "subscription { a: aiCompletionResponse { id } b: aiCompletionResponse { id } }",
+        "subscription { aiCompletionResponse @skip(if: true) { id } }",
+        "subscription { aiCompletionResponse { nothing } }",
+        "{ metadata { version } }",
+    ];
+    let mut lines = Vec::new();
+    for document in documents {
+        let refused = test.edge.graphql.subscribe(request(document, json!({})), &alice).await.err().unwrap();
+        let body = shown(&refused);
+        let error = &body["errors"][0];
+        lines.push(format!(
+            "{document}\n    {} [{}]",
+            error["message"].as_str().unwrap(),
+            error["extensions"]["code"]
+        ));
+    }
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+subscription { aiCompletionResponse(userId: "gid://gitlab/User/3") { id } }
+    Unauthorized subscription ["forbidden"]
+subscription { aiCompletionResponse(userId: "alice") { id } }
+    Invalid value for argument "userId", expected type "UserID" ["argumentLiteralsIncompatible"]
+subscription { aiCompletionResponse(aiAction: JUGGLE) { id } }
+    Invalid value for argument "aiAction", enumeration type "AiAction" does not contain the value "JUGGLE" ["argumentLiteralsIncompatible"]
+subscription { aiCompletionResponse(requestId: "1") { id } }
+    requestId is not the id of a request ["invalid_input"]
+subscription { aiCompletionResponse(aiAction: CHAT, resourceId: "gid://gitlab/Issue/52") { id } }
+    Nothing is published under these arguments: give one of aiAction, resourceId or requestId; aiAction and resourceId may come with clientSubscriptionId. ["invalid_input"]
+subscription { ...F } fragment F on Subscription { aiCompletionResponse { id } }
+    select aiCompletionResponse in the subscription itself, not in a fragment ["invalid_input"]
+subscription { a: aiCompletionResponse { id } b: aiCompletionResponse { id } }
+    a subscription selects exactly one field ["invalid_input"]
+subscription { aiCompletionResponse @skip(if: true) { id } }
+    the subscription's only field is skipped ["invalid_input"]
+subscription { aiCompletionResponse { nothing } }
+    Unknown field "nothing" on type "AiMessage". ["undefinedField"]
+{ metadata { version } }
+    the operation is not a subscription ["invalid_input"]
+"#);
+}
+
+#[actix_web::test]
+async fn arguments_become_the_filter_whatever_way_they_are_given() {
+    let test = start(world());
+    let alice = identity(&test, "alice").await;
+    let expected = |action, resource, c: Option<&str>| {
+        duologue_actors::broadcaster::Filter::new(UserId(2), action, resource, c.map(str::to_owned), None)
+            .unwrap()
+    };
+    let issue = Some(GlobalId::of("Issue", 52));
+    let cases = [
+        ("subscription { aiCompletionResponse { id } }", json!({}), expected(None, None, None)),
+        (
+            "subscription($u: UserID, $r: AiModelID, $c: String) { aiCompletionResponse(userId: $u, resourceId: $r, clientSubscriptionId: $c) { id } }",
+            json!({"u": "gid://gitlab/User/2", "r": "gid://gitlab/Issue/52", "c": "randomId"}),
+            expected(None, issue, Some("randomId")),
+        ),
+        (
+            "subscription($r: AiModelID, $a: AiAction = SUMMARIZE_COMMENTS) { aiCompletionResponse(resourceId: $r, aiAction: $a) { id } }",
+            json!({"r": null}),
+            expected(Some("summarize_comments"), None, None),
+        ),
+    ];
+    for (query, variables, filter) in cases {
+        let prepared = test.edge.graphql.subscribe(request(query, variables), &alice).await.unwrap();
+        assert_eq!(prepared.filter, filter, "{query}");
+    }
+}

@@ -1,0 +1,27 @@
+//! The server as its clients see it: real processes, loopback sockets, public protocols. What can be
+//! shown without a process is tested beside the code instead.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "everything in this binary is a test, also the functions without #[test]"
+)]
+
+mod actions;
+mod clients;
+mod command_line;
+mod conversation;
+mod crash;
+mod delivery;
+mod gate;
+mod identity;
+mod limits;
+mod operations;
+mod refusals;
+mod schema;
+mod seed;
+mod shutdown;
+mod support;
+mod websocket;

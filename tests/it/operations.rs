@@ -1,0 +1,76 @@
+//! What an operator looks at.
+
+use duologue_harness::server::PATIENCE;
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::support::{ALICE, ISSUE, ask_to_the_end, chat, start, summarize};
+
+/// The value of the first sample whose line starts with `series`.
+fn sample(metrics: &str, series: &str) -> Option<f64> {
+    let line = metrics.lines().find(|line| line.starts_with(series))?;
+    line.rsplit_once(' ')?.1.parse().ok()
+}
+
+#[tokio::test]
+async fn the_server_says_that_it_is_alive_and_ready() {
+    let server = start().await;
+    let liveness = server.get("/-/liveness").await.unwrap();
+    assert_eq!(liveness.status, 200);
+    let readiness = server.get("/-/readiness").await.unwrap();
+    assert_eq!(readiness.status, 200, "{}", readiness.text);
+    for part in ["auth", "feature_flag", "policy", "completion", "cache", "broadcaster"] {
+        assert!(readiness.text.contains(part), "{part} is not listed: {}", readiness.text);
+    }
+}
+
+#[tokio::test]
+async fn one_request_passes_every_actor_and_is_counted() {
+    let server = start().await;
+    ask_to_the_end(&server, ALICE, summarize(ISSUE, None)).await;
+    let metrics = server.get("/metrics").await.unwrap();
+    assert_eq!(metrics.status, 200);
+    assert!(
+        metrics.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")),
+        "{:?}",
+        metrics.headers
+    );
+    for actor in ["auth", "feature_flag", "policy", "completion", "cache", "broadcaster"] {
+        let handled = sample(&metrics.text, &format!("duologue_actor_messages_total{{actor=\"{actor}\"}}"));
+        assert!(handled > Some(0.0), "{actor} handled nothing:\n{}", metrics.text);
+        let restarts = sample(&metrics.text, &format!("duologue_actor_restarts_total{{actor=\"{actor}\"}}"));
+        assert_eq!(restarts, Some(0.0), "{}", metrics.text);
+    }
+    let accepted = "duologue_requests_total{action=\"summarize_comments\",outcome=\"accepted\"}";
+    assert_eq!(sample(&metrics.text, accepted), Some(1.0), "{}", metrics.text);
+}
+
+#[tokio::test]
+async fn a_page_that_is_not_there_is_a_404() {
+    let server = start().await;
+    assert_eq!(server.get("/-/nothing").await.unwrap().status, 404);
+}
+
+#[tokio::test]
+async fn neither_token_nor_prompt_nor_answer_is_logged() {
+    let mut home = crate::support::home();
+    home.set("logging", "level", "trace").unwrap();
+    home.set("logging", "format", "json").unwrap();
+    let server = home.serve().await.unwrap();
+    let secret = "zanzibar-9481";
+    ask_to_the_end(&server, ALICE, chat(&format!("How do I add an action to {secret}?"), None)).await;
+    let request_id = ask_to_the_end(&server, ALICE, summarize(ISSUE, Some(secret))).await;
+    server.graphql("tampico-7733").unwrap().post("{ __typename }", json!({})).await.unwrap();
+
+    timeout(PATIENCE, async { while !server.log().unwrap().contains(&request_id) {} })
+        .await
+        .expect("nothing was logged");
+    let log = server.log().unwrap();
+    for said in ["How do I add an action", ALICE, "tampico-7733"] {
+        assert!(!log.contains(said), "{said} was logged");
+    }
+    assert!(
+        log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
+        "not all JSON:\n{log}"
+    );
+}
