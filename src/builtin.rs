@@ -79,10 +79,7 @@ mod tests {
         assert!(read_file_or_builtin(&default, "demo/flags.yaml").is_ok());
         let own = empty.path().join("flags.yaml");
         let fault = read_file_or_builtin(&own, "demo/flags.yaml").unwrap_err();
-        assert!(
-            fault.to_string().contains("flags.yaml: cannot be read"),
-            "{fault}"
-        );
+        assert!(fault.to_string().contains("flags.yaml: cannot be read"), "{fault}");
     }
 
     #[test]

@@ -29,11 +29,8 @@ const SHIPPED: &str = "catalogue";
 /// # Errors
 /// Everything that is wrong, in all files.
 pub fn load(path: &Path, model_names: &[&str]) -> Result<Catalogue, Faults> {
-    let sources = if builtin::stands_in_for(path, SHIPPED) {
-        builtin_sources()
-    } else {
-        folder_sources(path)?
-    };
+    let sources =
+        if builtin::stands_in_for(path, SHIPPED) { builtin_sources() } else { folder_sources(path)? };
     check(&sources, model_names)
 }
 
@@ -58,51 +55,32 @@ fn builtin_sources() -> Vec<Source> {
     builtin::list(SHIPPED)
         .into_iter()
         .filter_map(|path| {
-            Some(Source {
-                stem: stem(Path::new(&path)),
-                text: Ok(builtin::read(&path)?),
-                path,
-            })
+            Some(Source { stem: stem(Path::new(&path)), text: Ok(builtin::read(&path)?), path })
         })
         .collect()
 }
 
 fn folder_sources(folder: &Path) -> Result<Vec<Source>, Fault> {
     let unreadable = |error: std::io::Error| {
-        Fault::of_file(
-            folder.display().to_string(),
-            format!("the catalogue cannot be read: {error}"),
-        )
+        Fault::of_file(folder.display().to_string(), format!("the catalogue cannot be read: {error}"))
     };
     let mut sources = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "yaml" || extension == "yml")
-        {
+        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
             let text = document::read_file(&path);
-            sources.push(Source {
-                path: path.display().to_string(),
-                stem: stem(&path),
-                text,
-            });
+            sources.push(Source { path: path.display().to_string(), stem: stem(&path), text });
         }
     }
     sources.sort_by(|a, b| a.path.cmp(&b.path));
     if sources.is_empty() {
-        return Err(Fault::of_file(
-            folder.display().to_string(),
-            "no *.yaml file describes an action",
-        ));
+        return Err(Fault::of_file(folder.display().to_string(), "no *.yaml file describes an action"));
     }
     Ok(sources)
 }
 
 fn stem(path: &Path) -> String {
-    path.file_stem()
-        .map(|stem| stem.to_string_lossy().into_owned())
-        .unwrap_or_default()
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn check(sources: &[Source], model_names: &[&str]) -> Result<Catalogue, Faults> {
@@ -116,25 +94,16 @@ fn check(sources: &[Source], model_names: &[&str]) -> Result<Catalogue, Faults> 
     }
     faults.extend(clashes(&parsed));
     if faults.is_empty() {
-        Ok(Catalogue::new(
-            parsed.into_iter().map(|parsed| parsed.action).collect(),
-        ))
+        Ok(Catalogue::new(parsed.into_iter().map(|parsed| parsed.action).collect()))
     } else {
         Err(Faults(faults))
     }
 }
 
 fn parse(source: &Source, model_names: &[&str]) -> Result<Parsed, Faults> {
-    let text = source
-        .text
-        .as_ref()
-        .map_err(|fault| Faults::from(fault.clone()))?;
+    let text = source.text.as_ref().map_err(|fault| Faults::from(fault.clone()))?;
     let (name_place, action) = file::read(&source.path, &source.stem, text, model_names)?;
-    Ok(Parsed {
-        path: source.path.clone(),
-        name_place,
-        action,
-    })
+    Ok(Parsed { path: source.path.clone(), name_place, action })
 }
 
 /// Two actions whose names would be one field of `aiAction`: `a_1` and `a1` are both `a1` there.
@@ -144,16 +113,9 @@ fn clashes(parsed: &[Parsed]) -> Vec<Fault> {
     for candidate in parsed {
         let field = candidate.action.graphql_name();
         if let Some(first) = seen.get(&field) {
-            let reason = format!(
-                "the field `{field}` of `aiAction` is already taken by {}",
-                first.path
-            );
+            let reason = format!("the field `{field}` of `aiAction` is already taken by {}", first.path);
             let place = Some(candidate.name_place);
-            faults.push(Fault {
-                file: candidate.path.clone(),
-                place,
-                reason,
-            });
+            faults.push(Fault { file: candidate.path.clone(), place, reason });
         } else {
             seen.insert(field, candidate);
         }

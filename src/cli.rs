@@ -85,9 +85,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(arguments.env_file, Some("env.runit".into()));
-        let Some(Command::Ask(question)) = arguments.command else {
-            panic!("not ask")
-        };
+        let Some(Command::Ask(question)) = arguments.command else { panic!("not ask") };
         assert_eq!(question.text.as_deref(), Some("why?"));
         assert_eq!(question.action, "explain_code");
         assert_eq!(question.resource.unwrap().to_string(), "gid://gitlab/Issue/52");
@@ -98,9 +96,7 @@ mod tests {
     #[test]
     fn chat_is_asked_by_default() {
         let arguments = Arguments::try_parse_from(["duologue", "ask", "why?"]).unwrap();
-        let Some(Command::Ask(question)) = arguments.command else {
-            panic!("not ask")
-        };
+        let Some(Command::Ask(question)) = arguments.command else { panic!("not ask") };
         assert_eq!((question.action.as_str(), question.json), ("chat", false));
     }
 

@@ -112,17 +112,11 @@ impl Config {
     pub fn load(named: Option<&Path>, environment: &Environment) -> Result<Loaded, Faults> {
         let usual = Path::new(USUAL_FILE);
         let Some(path) = named.or_else(|| usual.exists().then_some(usual)) else {
-            return Ok(Loaded {
-                config: Self::from_layers(None, environment)?,
-                file: None,
-            });
+            return Ok(Loaded { config: Self::from_layers(None, environment)?, file: None });
         };
         let text = document::read_file(path)?;
         let config = Self::from_layers(Some(ConfigFile { path, text: &text }), environment)?;
-        Ok(Loaded {
-            config,
-            file: Some(path.to_owned()),
-        })
+        Ok(Loaded { config, file: Some(path.to_owned()) })
     }
 
     /// The settings that `file` and `environment` make of the defaults. Touches no disk.

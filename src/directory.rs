@@ -65,9 +65,7 @@ impl FileDirectory {
 
     /// The users who have a development token, and the token.
     pub fn development_tokens(&self) -> impl Iterator<Item = (&User, &SecretString)> {
-        self.users
-            .values()
-            .filter_map(|account| Some((&account.user, account.development_token.as_ref()?)))
+        self.users.values().filter_map(|account| Some((&account.user, account.development_token.as_ref()?)))
     }
 
     fn group_of(&self, placed: &Placed) -> Option<&Group> {
@@ -125,10 +123,7 @@ mod tests {
 
     async fn caller(directory: &FileDirectory, id: u64) -> Caller {
         let user = directory.user(UserId(id)).await.unwrap().unwrap();
-        Caller {
-            user,
-            credentials: None,
-        }
+        Caller { user, credentials: None }
     }
 
     async fn facts(id: &str, user: u64) -> Option<ResourceFacts> {
@@ -143,10 +138,7 @@ mod tests {
         assert!(facts.member && facts.readable);
         let containers: Vec<String> = facts.containers.iter().map(ToString::to_string).collect();
         assert_eq!(containers, ["gid://gitlab/Project/20", "gid://gitlab/Group/10"]);
-        assert_eq!(
-            (facts.root.path.as_str(), facts.root.plan.as_deref()),
-            ("demo", Some("ultimate"))
-        );
+        assert_eq!((facts.root.path.as_str(), facts.root.plan.as_deref()), ("demo", Some("ultimate")));
         assert!(facts.root.experiment_features_enabled);
         assert_eq!(facts.resource.comments.len(), 6);
         assert!(!facts.resource.title.is_empty() && facts.resource.description.len() > 200);
@@ -191,11 +183,7 @@ mod tests {
                     resources: [{id: gid://gitlab/Epic/5, group: a, title: T, public: true}]\n";
         let directory = file::parse("f", text).unwrap();
         let caller = caller(&directory, 3).await;
-        let facts = directory
-            .resource(&caller, &GlobalId::of("Epic", 5))
-            .await
-            .unwrap()
-            .unwrap();
+        let facts = directory.resource(&caller, &GlobalId::of("Epic", 5)).await.unwrap().unwrap();
         assert!(facts.readable && !facts.member);
     }
 }

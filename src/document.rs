@@ -39,11 +39,7 @@ impl fmt::Display for Fault {
 impl Fault {
     #[must_use]
     pub fn of_file(file: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            file: file.into(),
-            place: None,
-            reason: reason.into(),
-        }
+        Self { file: file.into(), place: None, reason: reason.into() }
     }
 }
 
@@ -77,18 +73,11 @@ pub struct Report {
 impl Report {
     #[must_use]
     pub fn new(file: impl Into<String>) -> Self {
-        Self {
-            file: file.into(),
-            faults: Vec::new(),
-        }
+        Self { file: file.into(), faults: Vec::new() }
     }
 
     pub fn fault(&mut self, place: Place, reason: impl Into<String>) {
-        self.faults.push(Fault {
-            file: self.file.clone(),
-            place: Some(place),
-            reason: reason.into(),
-        });
+        self.faults.push(Fault { file: self.file.clone(), place: Some(place), reason: reason.into() });
     }
 
     #[must_use]
@@ -120,11 +109,7 @@ impl Report {
 /// # Errors
 /// The first thing that is not YAML, or a key given twice.
 pub fn parse(file: &str, text: &str) -> Result<Node, Fault> {
-    node::parse(text).map_err(|(place, reason)| Fault {
-        file: file.to_owned(),
-        place,
-        reason,
-    })
+    node::parse(text).map_err(|(place, reason)| Fault { file: file.to_owned(), place, reason })
 }
 
 /// Reads a file; a fault says why it could not be read.

@@ -43,20 +43,13 @@ impl Environment {
 
     /// All variables, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.variables
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
-        Self {
-            variables: variables
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        }
+        Self { variables: variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
     }
 }
 
@@ -81,23 +74,12 @@ fn parse(file: &str, text: &str) -> Result<BTreeMap<String, String>, Faults> {
             }
             Ok(None) => {}
             Err(reason) => {
-                let place = Some(Place {
-                    line: number,
-                    column: 1,
-                });
-                faults.push(Fault {
-                    file: file.to_owned(),
-                    place,
-                    reason,
-                });
+                let place = Some(Place { line: number, column: 1 });
+                faults.push(Fault { file: file.to_owned(), place, reason });
             }
         }
     }
-    if faults.is_empty() {
-        Ok(variables)
-    } else {
-        Err(Faults(faults))
-    }
+    if faults.is_empty() { Ok(variables) } else { Err(Faults(faults)) }
 }
 
 /// One line: a variable, nothing, or the reason why it is neither. Reasons show no values.
@@ -110,9 +92,8 @@ fn parse_line(line: &str) -> Result<Option<(String, String)>, String> {
         Some(rest) if rest.starts_with([' ', '\t']) => rest.trim_start(),
         _ => line,
     };
-    let (name, value) = assignment
-        .split_once('=')
-        .ok_or_else(|| "expected NAME=value or export NAME=value".to_owned())?;
+    let (name, value) =
+        assignment.split_once('=').ok_or_else(|| "expected NAME=value or export NAME=value".to_owned())?;
     let name = name.trim_end();
     if !is_a_name(name) {
         return Err("a variable's name has letters, digits and underscores, and no digit first".to_owned());
@@ -144,16 +125,11 @@ fn bare(text: &str) -> &str {
         let before = text.get(..*at).unwrap_or_default();
         *c == '#' && (before.is_empty() || before.ends_with([' ', '\t']))
     });
-    comment
-        .and_then(|(at, _)| text.get(..at))
-        .unwrap_or(text)
-        .trim_end()
+    comment.and_then(|(at, _)| text.get(..at)).unwrap_or(text).trim_end()
 }
 
 fn single_quoted(text: &str) -> Result<(String, &str), String> {
-    let (value, rest) = text
-        .split_once('\'')
-        .ok_or_else(|| "the single quote is not closed".to_owned())?;
+    let (value, rest) = text.split_once('\'').ok_or_else(|| "the single quote is not closed".to_owned())?;
     Ok((value.to_owned(), rest))
 }
 
@@ -198,10 +174,7 @@ mod tests {
             ("NAME=a#b", "a#b"),
             ("NAME=https://host/?a=b&c=d", "https://host/?a=b&c=d"),
             ("NAME='it is # $HOME \\n'", "it is # $HOME \\n"),
-            (
-                "NAME=\"a \\\"quote\\\"\\nand \\$5 \\d\" # why",
-                "a \"quote\"\nand $5 \\d",
-            ),
+            ("NAME=\"a \\\"quote\\\"\\nand \\$5 \\d\" # why", "a \"quote\"\nand $5 \\d"),
             ("NAME=\"\"", ""),
             ("NAME=<your-gdk-url>", "<your-gdk-url>"),
             ("NAME=größe", "größe"),
@@ -241,11 +214,7 @@ mod tests {
     fn the_process_environment_wins_over_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("env.runit");
-        std::fs::write(
-            &file,
-            "PATH=from-the-file\nDUOLOGUE_ENV_FILE_TEST=from-the-file\n",
-        )
-        .unwrap();
+        std::fs::write(&file, "PATH=from-the-file\nDUOLOGUE_ENV_FILE_TEST=from-the-file\n").unwrap();
         let environment = Environment::load(Some(&file)).unwrap();
         assert_eq!(environment.get("PATH"), std::env::var("PATH").ok().as_deref());
         assert_eq!(environment.get("DUOLOGUE_ENV_FILE_TEST"), Some("from-the-file"));
@@ -253,9 +222,7 @@ mod tests {
 
     #[test]
     fn a_named_file_that_is_not_there_is_an_error() {
-        let error = Environment::load(Some(Path::new("no/such/.env")))
-            .unwrap_err()
-            .to_string();
+        let error = Environment::load(Some(Path::new("no/such/.env"))).unwrap_err().to_string();
         assert!(error.starts_with("no/such/.env: cannot be read"), "{error}");
     }
 

@@ -43,23 +43,14 @@ impl FileFlags {
         let flags = set::parse(&path.display().to_string(), &text)?;
         let current = Arc::new(ArcSwap::from_pointee(flags));
         if builtin::stands_in_for(path, SHIPPED) {
-            return Ok(Self {
-                current,
-                _watcher: None,
-            });
+            return Ok(Self { current, _watcher: None });
         }
         let watcher = watch_file(path, Arc::clone(&current)).map_err(|error| {
-            Fault::of_file(
-                path.display().to_string(),
-                format!("cannot be watched for changes: {error}"),
-            )
+            Fault::of_file(path.display().to_string(), format!("cannot be watched for changes: {error}"))
         })?;
         // What changed between the first reading and the beginning of the watch.
         reload(path, &current);
-        Ok(Self {
-            current,
-            _watcher: Some(watcher),
-        })
+        Ok(Self { current, _watcher: Some(watcher) })
     }
 }
 
@@ -89,23 +80,16 @@ fn watch_file(path: &Path, current: Arc<ArcSwap<FlagSet>>) -> notify::Result<Rec
 
 fn is_end_of_writing(event: &notify::Event) -> bool {
     use notify::event::{AccessKind, AccessMode, EventKind};
-    matches!(
-        event.kind,
-        EventKind::Access(AccessKind::Close(AccessMode::Write))
-    )
+    matches!(event.kind, EventKind::Access(AccessKind::Close(AccessMode::Write)))
 }
 
 /// Takes the file as it is now, unless it is faulty or says what is known already. An empty file is what
 /// an editor leaves for a moment between truncating and writing; it is not taken for "no flags".
 fn reload(path: &Path, current: &ArcSwap<FlagSet>) {
     let file = path.display().to_string();
-    let parsed = document::read_file(path).map_err(Faults::from).and_then(|text| {
-        if text.trim().is_empty() {
-            Ok(None)
-        } else {
-            set::parse(&file, &text).map(Some)
-        }
-    });
+    let parsed = document::read_file(path)
+        .map_err(Faults::from)
+        .and_then(|text| if text.trim().is_empty() { Ok(None) } else { set::parse(&file, &text).map(Some) });
     match parsed {
         Ok(Some(flags)) if **current.load() != flags => {
             current.store(Arc::new(flags));

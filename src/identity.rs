@@ -36,28 +36,19 @@ impl DevelopmentTokens {
 /// Shows how many there are, never which.
 impl fmt::Debug for DevelopmentTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DevelopmentTokens")
-            .field("count", &self.users.len())
-            .finish()
+        f.debug_struct("DevelopmentTokens").field("count", &self.users.len()).finish()
     }
 }
 
 #[async_trait]
 impl TokenVerifier for DevelopmentTokens {
     async fn verify(&self, credentials: &Credentials) -> Result<Identity, VerifyError> {
-        let token = credentials
-            .token
-            .as_ref()
-            .ok_or(VerifyError::Invalid)?
-            .expose_secret();
+        let token = credentials.token.as_ref().ok_or(VerifyError::Invalid)?.expose_secret();
         if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
             return Err(VerifyError::Invalid);
         }
         let user = self.users.get(&hash(token)).ok_or(VerifyError::Invalid)?;
-        Ok(Identity {
-            user: user.clone(),
-            expires_at: None,
-        })
+        Ok(Identity { user: user.clone(), expires_at: None })
     }
 }
 
@@ -86,30 +77,17 @@ mod tests {
         #[case] admin: bool,
     ) {
         let identity = tokens().verify(&Credentials::token(token)).await.unwrap();
-        assert_eq!(
-            (identity.user.id.0, identity.user.admin, identity.expires_at),
-            (id, admin, None)
-        );
+        assert_eq!((identity.user.id.0, identity.user.admin, identity.expires_at), (id, admin, None));
     }
 
     #[tokio::test]
     async fn a_token_that_is_absent_empty_unknown_nearly_right_or_endless_identifies_nobody() {
         let endless = "x".repeat(MAX_TOKEN_BYTES + 1);
-        for token in [
-            "",
-            "demo",
-            "demo-alice ",
-            "Demo-Alice",
-            "demo-alice\0",
-            endless.as_str(),
-        ] {
+        for token in ["", "demo", "demo-alice ", "Demo-Alice", "demo-alice\0", endless.as_str()] {
             let verified = tokens().verify(&Credentials::token(token)).await;
             assert_eq!(verified.unwrap_err(), VerifyError::Invalid, "{token:.20}");
         }
-        assert_eq!(
-            tokens().verify(&Credentials::default()).await.unwrap_err(),
-            VerifyError::Invalid
-        );
+        assert_eq!(tokens().verify(&Credentials::default()).await.unwrap_err(), VerifyError::Invalid);
     }
 
     #[test]

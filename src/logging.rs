@@ -70,10 +70,7 @@ fn writer(
 ) -> Result<Option<(NonBlocking, WorkerGuard)>, LoggingError> {
     if let Some(path) = &config.to_file {
         let file = OpenOptions::new().create(true).append(true).open(path);
-        let file = file.map_err(|source| LoggingError::Open {
-            path: path.clone(),
-            source,
-        })?;
+        let file = file.map_err(|source| LoggingError::Open { path: path.clone(), source })?;
         return Ok(Some(tracing_appender::non_blocking(file)));
     }
     let wanted = audience == Audience::Operator || matches!(config.level, Level::Debug | Level::Trace);
@@ -84,18 +81,12 @@ fn lines<S>(format: LogFormat, writer: NonBlocking) -> Box<dyn Layer<S> + Send +
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    let layer = fmt::layer()
-        .with_writer(writer)
-        .with_ansi(false)
-        .with_span_events(FmtSpan::NONE);
+    let layer = fmt::layer().with_writer(writer).with_ansi(false).with_span_events(FmtSpan::NONE);
     match format {
         LogFormat::Pretty => layer.boxed(),
-        LogFormat::Json => layer
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
-            .boxed(),
+        LogFormat::Json => {
+            layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+        }
     }
 }
 
@@ -108,9 +99,7 @@ fn filter(level: Level) -> Targets {
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => LevelFilter::TRACE,
     };
-    Targets::new()
-        .with_default(ours.min(LevelFilter::WARN))
-        .with_targets(OURS.map(|name| (name, ours)))
+    Targets::new().with_default(ours.min(LevelFilter::WARN)).with_targets(OURS.map(|name| (name, ours)))
 }
 
 #[cfg(test)]
@@ -118,11 +107,7 @@ mod tests {
     use super::*;
 
     fn config(to_file: Option<PathBuf>) -> LoggingConfig {
-        LoggingConfig {
-            level: Level::Info,
-            format: LogFormat::Json,
-            to_file,
-        }
+        LoggingConfig { level: Level::Info, format: LogFormat::Json, to_file }
     }
 
     fn write_one_line(config: &LoggingConfig, text: &'static str) {
@@ -142,15 +127,10 @@ mod tests {
         write_one_line(&config(Some(file.clone())), "first");
         write_one_line(&config(Some(file.clone())), "second");
         let text = std::fs::read_to_string(file).unwrap();
-        let lines: Vec<serde_json::Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 2);
-        assert_eq!(
-            (&lines[0]["message"], &lines[1]["message"]),
-            (&"first".into(), &"second".into())
-        );
+        assert_eq!((&lines[0]["message"], &lines[1]["message"]), (&"first".into(), &"second".into()));
         assert_eq!(lines[0]["request_id"], 7);
         assert_eq!(lines[0]["level"], "INFO");
     }

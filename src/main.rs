@@ -8,11 +8,7 @@ use duologue::{
 };
 
 fn main() -> ExitCode {
-    let Arguments {
-        config,
-        env_file,
-        command,
-    } = Arguments::parse();
+    let Arguments { config, env_file, command } = Arguments::parse();
     let environment = match Environment::load(env_file.as_deref()) {
         Ok(environment) => environment,
         Err(faults) => return output::failed(&faults),

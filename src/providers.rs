@@ -70,10 +70,7 @@ mod tests {
     use super::*;
 
     fn configured(model: &str) -> BTreeMap<String, ModelConfig> {
-        let config = ModelConfig {
-            provider: ProviderKind::Embedded,
-            model: model.to_owned(),
-        };
+        let config = ModelConfig { provider: ProviderKind::Embedded, model: model.to_owned() };
         BTreeMap::from([("default".to_owned(), config)])
     }
 
@@ -81,19 +78,13 @@ mod tests {
     fn a_configured_model_is_found_by_its_name_and_says_what_it_is() {
         let registry = Registry::new(&configured("extractive")).unwrap();
         let model = registry.model("default").unwrap();
-        assert_eq!(
-            (model.provider(), model.model()),
-            ("embedded", "embedded/extractive")
-        );
+        assert_eq!((model.provider(), model.model()), ("embedded", "embedded/extractive"));
         assert!(registry.model("claude").is_none());
     }
 
     #[test]
     fn a_model_its_provider_does_not_have_is_refused_by_name() {
         let refused = Registry::new(&configured("gpt")).err().unwrap().to_string();
-        assert_eq!(
-            refused,
-            "models.default: the provider `embedded` has no model `gpt`; it has: extractive"
-        );
+        assert_eq!(refused, "models.default: the provider `embedded` has no model `gpt`; it has: extractive");
     }
 }

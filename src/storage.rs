@@ -81,36 +81,21 @@ impl Storage {
     /// # Errors
     /// When another process has the folder, or it holds what this version cannot write to.
     pub fn open(folder: &Path, limits: ConversationLimits) -> Result<Self, OpenError> {
-        let unusable = |source| OpenError::Folder {
-            folder: folder.to_owned(),
-            source,
-        };
+        let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
         schema::create_folder(folder).map_err(unusable)?;
         let lock = FolderLock::take(folder).map_err(|error| match error {
-            LockError::Held(holder) => OpenError::Held {
-                folder: folder.to_owned(),
-                holder,
-            },
+            LockError::Held(holder) => OpenError::Held { folder: folder.to_owned(), holder },
             LockError::Io(source) => unusable(source),
         })?;
         let (connection, path) = schema::open_writer(folder)?;
         let reading = schema::open_reader(&path)?;
         let record = Arc::new(Record::new());
-        let writer = Writer {
-            connection,
-            record: record.clone(),
-            lock,
-        };
+        let writer = Writer { connection, record: record.clone(), lock };
         let writer =
             Worker::start("storage-writer", move |jobs| writer.run(jobs)).map_err(OpenError::Thread)?;
         let reader = Worker::start("storage-reader", move |reads| serve_reads(&reading, reads))
             .map_err(OpenError::Thread)?;
-        Ok(Self {
-            reader: Arc::new(reader),
-            writer: Arc::new(writer),
-            record,
-            limits,
-        })
+        Ok(Self { reader: Arc::new(reader), writer: Arc::new(writer), record, limits })
     }
 
     /// Whether the last write was taken, and the next one can be.
@@ -155,9 +140,7 @@ impl Storage {
         wanted: Wanted,
         statements: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.writer
-            .ask(|asker| Write::job(wanted, statements, asker))
-            .await
+        self.writer.ask(|asker| Write::job(wanted, statements, asker)).await
     }
 
     async fn read<T: Send + 'static>(
@@ -179,10 +162,7 @@ impl Storage {
 
 impl fmt::Debug for Storage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Storage")
-            .field("record", &self.record)
-            .field("limits", &self.limits)
-            .finish()
+        f.debug_struct("Storage").field("record", &self.record).field("limits", &self.limits).finish()
     }
 }
 
@@ -196,22 +176,15 @@ fn serve_reads(connection: &Connection, mut reads: mpsc::Receiver<Read>) {
 impl Journal for Storage {
     async fn accept(&self, record: AcceptedRecord) -> Result<(), StoreError> {
         // Whoever gives up waiting tells the client it was not taken: then it had better not be.
-        self.write(Wanted::WhileAwaited, move |connection| {
-            journal::accept(connection, &record)
-        })
-        .await
+        self.write(Wanted::WhileAwaited, move |connection| journal::accept(connection, &record)).await
     }
 
     async fn end(&self, terminal: TerminalRecord) -> Result<TerminalRecord, StoreError> {
-        self.write(Wanted::Always, move |connection| {
-            journal::end(connection, terminal)
-        })
-        .await
+        self.write(Wanted::Always, move |connection| journal::end(connection, terminal)).await
     }
 
     async fn terminal(&self, request_id: RequestId) -> Result<Option<TerminalRecord>, StoreError> {
-        self.read(move |connection| journal::terminal(connection, request_id))
-            .await
+        self.read(move |connection| journal::terminal(connection, request_id)).await
     }
 
     async fn take_unfinished(&self) -> Result<Vec<AcceptedRecord>, StoreError> {
@@ -219,16 +192,13 @@ impl Journal for Storage {
     }
 
     async fn terminals_since(&self, since: SystemTime) -> Result<Vec<TerminalRecord>, StoreError> {
-        self.read(move |connection| journal::terminals_since(connection, since))
-            .await
+        self.read(move |connection| journal::terminals_since(connection, since)).await
     }
 
     async fn forget_ended_before(&self, before: SystemTime) -> Result<u64, StoreError> {
-        self.write(Wanted::Always, move |connection| {
-            journal::forget_ended_before(connection, before)
-        })
-        .await
-        .map(|forgotten| forgotten as u64)
+        self.write(Wanted::Always, move |connection| journal::forget_ended_before(connection, before))
+            .await
+            .map(|forgotten| forgotten as u64)
     }
 }
 
@@ -244,17 +214,14 @@ impl ConversationStore for Storage {
 
     async fn messages(&self, owner: UserId, now: SystemTime) -> Result<Vec<ChatMessage>, StoreError> {
         let limits = self.limits;
-        self.read(move |connection| conversation::messages(connection, &limits, owner, now))
-            .await
+        self.read(move |connection| conversation::messages(connection, &limits, owner, now)).await
     }
 
     async fn forget_expired(&self, now: SystemTime) -> Result<u64, StoreError> {
         let limits = self.limits;
-        self.write(Wanted::Always, move |connection| {
-            conversation::forget_expired(connection, &limits, now)
-        })
-        .await
-        .map(|forgotten| forgotten as u64)
+        self.write(Wanted::Always, move |connection| conversation::forget_expired(connection, &limits, now))
+            .await
+            .map(|forgotten| forgotten as u64)
     }
 }
 
@@ -294,27 +261,12 @@ mod tests {
         storage.close().await;
 
         let storage = open(&folder);
-        assert_eq!(
-            storage.terminal(finished.request_id).await.unwrap(),
-            Some(terminal.clone())
-        );
+        assert_eq!(storage.terminal(finished.request_id).await.unwrap(), Some(terminal.clone()));
         assert_eq!(storage.terminals_since(at(0)).await.unwrap(), [terminal]);
         let taken = storage.take_unfinished().await.unwrap();
-        assert_eq!(
-            taken,
-            [AcceptedRecord {
-                interruptions: 1,
-                ..unfinished
-            }]
-        );
+        assert_eq!(taken, [AcceptedRecord { interruptions: 1, ..unfinished }]);
         let contents = storage.messages(UserId(1), at(3)).await.unwrap();
-        assert_eq!(
-            contents
-                .iter()
-                .map(|message| &*message.content)
-                .collect::<Vec<_>>(),
-            ["hello"]
-        );
+        assert_eq!(contents.iter().map(|message| &*message.content).collect::<Vec<_>>(), ["hello"]);
     }
 
     #[tokio::test]
@@ -339,10 +291,7 @@ mod tests {
         let commits = storage.commits() - before;
         assert!(commits < 50, "{commits} commits for 500 requests");
         let ids = |records: &[AcceptedRecord]| {
-            records
-                .iter()
-                .map(|record| record.request_id)
-                .collect::<HashSet<_>>()
+            records.iter().map(|record| record.request_id).collect::<HashSet<_>>()
         };
         assert_eq!(ids(&storage.take_unfinished().await.unwrap()), ids(&records));
     }
@@ -353,11 +302,8 @@ mod tests {
         let record = an_accepted(1);
         storage.accept(record.clone()).await.unwrap();
         let ends = (0..50).map(|number| storage.end(a_terminal(&record, &number.to_string())));
-        let standing: HashSet<_> = join_all(ends)
-            .await
-            .into_iter()
-            .map(|terminal| terminal.unwrap().message_id)
-            .collect();
+        let standing: HashSet<_> =
+            join_all(ends).await.into_iter().map(|terminal| terminal.unwrap().message_id).collect();
         assert_eq!(standing.len(), 1);
         let kept = storage.terminal(record.request_id).await.unwrap().unwrap();
         assert!(standing.contains(&kept.message_id));
@@ -366,9 +312,7 @@ mod tests {
     #[test]
     fn a_second_process_is_told_who_has_the_folder_and_what_to_do() {
         let (folder, _storage) = temporary();
-        let refused = Storage::open(folder.path(), ConversationLimits::default())
-            .err()
-            .unwrap();
+        let refused = Storage::open(folder.path(), ConversationLimits::default()).err().unwrap();
         let text = refused.to_string();
         let pid = std::process::id().to_string();
         for part in [&*pid, &*folder.path().to_string_lossy(), "storage.path"] {
@@ -381,22 +325,11 @@ mod tests {
         let (folder, storage) = temporary();
         storage.accept(an_accepted(1)).await.unwrap();
         storage.close().await;
-        assert!(matches!(
-            storage.accept(an_accepted(2)).await,
-            Err(StoreError::Unavailable(_))
-        ));
-        assert!(matches!(
-            storage.messages(UserId(1), at(0)).await,
-            Err(StoreError::Unavailable(_))
-        ));
-        let names: HashSet<_> = std::fs::read_dir(folder.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        assert_eq!(
-            names,
-            HashSet::from(["duologue.sqlite3".into(), "duologue.lock".into()])
-        );
+        assert!(matches!(storage.accept(an_accepted(2)).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(storage.messages(UserId(1), at(0)).await, Err(StoreError::Unavailable(_))));
+        let names: HashSet<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, HashSet::from(["duologue.sqlite3".into(), "duologue.lock".into()]));
         open(&folder);
     }
 
@@ -431,8 +364,7 @@ mod tests {
         // SQLite does not go below what is used already.
         limit_pages(&storage, 1).await;
         let mut big = an_accepted(2);
-        big.input
-            .insert("content".to_owned(), "long ".repeat(100_000).into());
+        big.input.insert("content".to_owned(), "long ".repeat(100_000).into());
         let refused = storage.accept(big.clone()).await;
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
         assert!(!storage.is_writable());
@@ -442,13 +374,7 @@ mod tests {
         assert_eq!(storage.probe().await, Ok(()));
         storage.accept(big.clone()).await.unwrap();
         assert!(storage.is_writable());
-        let ids: Vec<_> = storage
-            .take_unfinished()
-            .await
-            .unwrap()
-            .iter()
-            .map(|row| row.request_id)
-            .collect();
+        let ids: Vec<_> = storage.take_unfinished().await.unwrap().iter().map(|row| row.request_id).collect();
         assert_eq!(ids, [kept.request_id, big.request_id]);
     }
 

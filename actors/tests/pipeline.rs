@@ -605,7 +605,7 @@ async fn all_six_checks_are_made_again_after_a_restart() {
     assert_eq!(code_after_restart(flag_off).await, Code::FeatureDisabled);
     let no_member = |world: &World| world.directory.members.lock().unwrap().clear();
     assert_eq!(code_after_restart(no_member).await, Code::Forbidden);
-    let no_user = |world: &World| drop(world.directory.gone.lock().unwrap().insert(ALICE));
+    let no_user = |world: &World| assert!(world.directory.gone.lock().unwrap().insert(ALICE));
     assert_eq!(code_after_restart(no_user).await, Code::Unauthenticated);
     let needs_token = |world: &World| world.directory.needs_credentials.store(true, SeqCst);
     assert_eq!(code_after_restart(needs_token).await, Code::Interrupted);

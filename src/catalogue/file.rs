@@ -6,16 +6,8 @@ use super::{input, names, prompt};
 use crate::document::{self, Faults, Fields, Node, Place, Report, as_text};
 
 /// What a resource can be.
-const RESOURCE_TYPES: &[&str] = &[
-    "Issue",
-    "MergeRequest",
-    "Epic",
-    "Project",
-    "Group",
-    "Commit",
-    "WorkItem",
-    "User",
-];
+const RESOURCE_TYPES: &[&str] =
+    &["Issue", "MergeRequest", "Epic", "Project", "Group", "Commit", "WorkItem", "User"];
 
 /// The model of an action that names none.
 const DEFAULT_MODEL: &str = "default";
@@ -37,9 +29,7 @@ fn action(
 ) -> Option<(Place, Action)> {
     let mut fields = Fields::of(document, "an action", report)?;
     let name = name(&mut fields, stem, report);
-    let description = fields
-        .text("description", report)
-        .map(|(_, text)| text.trim().to_owned());
+    let description = fields.text("description", report).map(|(_, text)| text.trim().to_owned());
     let gate = gate(&mut fields, report);
     let unit_primitive = snake_case(&mut fields, "unit_primitive", report);
     let maturity = maturity(&mut fields, report);
@@ -47,15 +37,7 @@ fn action(
     let input = input::read(fields.map("input", report), report);
     let cache_response = fields.bool("cache_response", report).unwrap_or(false);
     let model = model(&mut fields, models, report);
-    let prompt = prompt::read(
-        &mut fields,
-        &prompt::Scope {
-            source: text,
-            resource,
-            input: &input,
-        },
-        report,
-    );
+    let prompt = prompt::read(&mut fields, &prompt::Scope { source: text, resource, input: &input }, report);
     fields.finish(report);
 
     let ((name_place, name), (feature_flag, flag_default, licensed_feature)) = (name?, gate?);
@@ -83,10 +65,7 @@ fn name(fields: &mut Fields, stem: &str, report: &mut Report) -> Option<(Place, 
         report.fault(place, reason);
     }
     if name != stem {
-        report.fault(
-            place,
-            format!("the file must be called {name}.yaml, or the action `{stem}`"),
-        );
+        report.fault(place, format!("the file must be called {name}.yaml, or the action `{stem}`"));
     }
     Some((place, name.to_owned()))
 }
@@ -113,10 +92,7 @@ fn maturity(fields: &mut Fields, report: &mut Report) -> Option<Maturity> {
         "beta" => Some(Maturity::Beta),
         "ga" => Some(Maturity::Ga),
         _ => {
-            report.fault(
-                place,
-                format!("unknown maturity `{word}`; known: experimental, beta, ga"),
-            );
+            report.fault(place, format!("unknown maturity `{word}`; known: experimental, beta, ga"));
             None
         }
     }
@@ -130,10 +106,7 @@ fn resource(fields: &mut Fields, report: &mut Report) -> (ResourceRule, Vec<Stri
         "optional" => ResourceRule::Optional,
         "none" => ResourceRule::None,
         _ => {
-            report.fault(
-                place,
-                format!("unknown resource rule `{word}`; known: required, optional, none"),
-            );
+            report.fault(place, format!("unknown resource rule `{word}`; known: required, optional, none"));
             ResourceRule::Optional
         }
     };
@@ -143,10 +116,7 @@ fn resource(fields: &mut Fields, report: &mut Report) -> (ResourceRule, Vec<Stri
         (ResourceRule::Required | ResourceRule::Optional, true) => {
             report.fault(
                 place,
-                format!(
-                    "`resource_types` must name what is taken: {}",
-                    RESOURCE_TYPES.join(", ")
-                ),
+                format!("`resource_types` must name what is taken: {}", RESOURCE_TYPES.join(", ")),
             );
         }
         _ => {}
@@ -163,10 +133,7 @@ fn resource_types(fields: &mut Fields, report: &mut Report) -> Vec<String> {
         if !RESOURCE_TYPES.contains(&name) {
             report.fault(
                 place,
-                format!(
-                    "unknown resource type `{name}`; known: {}",
-                    RESOURCE_TYPES.join(", ")
-                ),
+                format!("unknown resource type `{name}`; known: {}", RESOURCE_TYPES.join(", ")),
             );
         }
         types.push(name.to_owned());
@@ -179,10 +146,7 @@ fn model(fields: &mut Fields, models: &[&str], report: &mut Report) -> Option<St
     let (place, name) = fields.text("model", report).unwrap_or((place, DEFAULT_MODEL));
     if !models.contains(&name) {
         let known = models.join(", ");
-        report.fault(
-            place,
-            format!("unknown model `{name}`; `models` in the configuration has: {known}"),
-        );
+        report.fault(place, format!("unknown model `{name}`; `models` in the configuration has: {known}"));
         return None;
     }
     Some(name.to_owned())
@@ -191,10 +155,7 @@ fn model(fields: &mut Fields, models: &[&str], report: &mut Report) -> Option<St
 fn snake_case(fields: &mut Fields, key: &'static str, report: &mut Report) -> Option<(Place, String)> {
     let (place, name) = fields.required_text(key, report)?;
     if !names::is_snake_case(name) {
-        report.fault(
-            place,
-            format!("`{key}` must be snake_case, such as summarize_comments, not `{name}`"),
-        );
+        report.fault(place, format!("`{key}` must be snake_case, such as summarize_comments, not `{name}`"));
     }
     Some((place, name.to_owned()))
 }

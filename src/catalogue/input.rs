@@ -40,19 +40,10 @@ fn check_name(key: &Key, earlier: &[InputField], report: &mut Report) {
         let reason = "`resource_id` is added by itself; say `resource: required` or `resource: optional`";
         report.fault(key.place, reason);
     } else if !is_snake_case(name) {
-        report.fault(
-            key.place,
-            format!("`{name}` is not snake_case, such as user_input"),
-        );
-    } else if let Some(twin) = earlier
-        .iter()
-        .find(|field| camel_case(&field.name) == camel_case(name))
-    {
+        report.fault(key.place, format!("`{name}` is not snake_case, such as user_input"));
+    } else if let Some(twin) = earlier.iter().find(|field| camel_case(&field.name) == camel_case(name)) {
         let camel = camel_case(name);
-        report.fault(
-            key.place,
-            format!("`{name}` and `{}` are both `{camel}` in GraphQL", twin.name),
-        );
+        report.fault(key.place, format!("`{name}` and `{}` are both `{camel}` in GraphQL", twin.name));
     }
 }
 
@@ -60,12 +51,7 @@ fn read_field(name: &str, node: &Node, report: &mut Report) -> Option<InputField
     if let Value::Text(type_name) = &node.value {
         check_type(type_name, node.place, report);
         let type_name = type_name.clone();
-        return Some(InputField {
-            name: name.to_owned(),
-            type_name,
-            max_length: None,
-            allow_blank: true,
-        });
+        return Some(InputField { name: name.to_owned(), type_name, max_length: None, allow_blank: true });
     }
     let mut fields = Fields::of(node, "an input field", report)?;
     let type_name = fields.required_text("type", report);
@@ -76,10 +62,7 @@ fn read_field(name: &str, node: &Node, report: &mut Report) -> Option<InputField
     check_type(type_name, place, report);
     let limits_a_text = max_length.is_some() || allow_blank.is_some();
     if limits_a_text && is_known(type_name) && base_type(type_name) != Some("String") {
-        report.fault(
-            place,
-            "`max_length` and `allow_blank` are for texts: String or lists of it",
-        );
+        report.fault(place, "`max_length` and `allow_blank` are for texts: String or lists of it");
     }
     Some(InputField {
         name: name.to_owned(),
@@ -106,9 +89,7 @@ fn is_known(type_name: &str) -> bool {
 pub(super) fn base_type(type_name: &str) -> Option<&str> {
     let nullable = type_name.strip_suffix('!').unwrap_or(type_name);
     let item = match nullable.strip_prefix('[') {
-        Some(rest) => rest
-            .strip_suffix(']')
-            .map(|item| item.strip_suffix('!').unwrap_or(item))?,
+        Some(rest) => rest.strip_suffix(']').map(|item| item.strip_suffix('!').unwrap_or(item))?,
         None => nullable,
     };
     let is_name = !item.is_empty() && item.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');

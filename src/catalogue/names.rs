@@ -48,9 +48,7 @@ pub(super) fn action_name_fault(name: &str) -> Option<String> {
     if RESERVED_FIELDS.contains(&field.as_str()) {
         return Some(format!("`{field}` is already a field of `aiAction`'s input"));
     }
-    RESERVED_VALUES
-        .contains(&name)
-        .then(|| format!("`{name}` is a word GraphQL keeps for itself"))
+    RESERVED_VALUES.contains(&name).then(|| format!("`{name}` is a word GraphQL keeps for itself"))
 }
 
 #[cfg(test)]

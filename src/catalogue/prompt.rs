@@ -38,11 +38,7 @@ pub(super) fn read(action: &mut Fields, scope: &Scope, report: &mut Report) -> O
         fields.finish(report);
     }
     fields.finish(report);
-    Some(PromptTemplate {
-        version: version?,
-        text: text?,
-        for_provider,
-    })
+    Some(PromptTemplate { version: version?, text: text?, for_provider })
 }
 
 fn version(fields: &mut Fields, report: &mut Report) -> Option<Version> {
@@ -59,10 +55,7 @@ fn version(fields: &mut Fields, report: &mut Report) -> Option<Version> {
 fn text(fields: &mut Fields, scope: &Scope, report: &mut Report) -> Option<PromptText> {
     let system = template(fields, "system", scope, report);
     let user = template(fields, "user", scope, report);
-    Some(PromptText {
-        system: system?,
-        user: user?,
-    })
+    Some(PromptText { system: system?, user: user? })
 }
 
 fn template(fields: &mut Fields, key: &'static str, scope: &Scope, report: &mut Report) -> Option<String> {
@@ -93,20 +86,15 @@ fn template_faults(text: &str, scope: &Scope) -> Vec<(usize, String)> {
     };
     let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
     names.sort();
-    let unknown: Vec<_> = names
-        .iter()
-        .filter_map(|name| Some((line_of(text, name), unknown_name(name, scope)?)))
-        .collect();
+    let unknown: Vec<_> =
+        names.iter().filter_map(|name| Some((line_of(text, name), unknown_name(name, scope)?))).collect();
     if !unknown.is_empty() {
         return unknown;
     }
     for (situation, context) in sample::contexts(scope) {
         if let Err(error) = template.render(context) {
             let line = error.line().unwrap_or(1);
-            return vec![(
-                line,
-                format!("the template does not render {situation}: {}", brief(&error)),
-            )];
+            return vec![(line, format!("the template does not render {situation}: {}", brief(&error)))];
         }
     }
     Vec::new()
@@ -121,25 +109,18 @@ fn unknown_name(name: &str, scope: &Scope) -> Option<String> {
     let declared: Vec<&str> = scope.input.iter().map(|field| field.name.as_str()).collect();
     let known: &[&str] = match root {
         "resource" if scope.resource == ResourceRule::None => {
-            return Some(format!(
-                "the template says `{name}`, but the action takes no resource"
-            ));
+            return Some(format!("the template says `{name}`, but the action takes no resource"));
         }
         "resource" => RESOURCE_FIELDS,
         "user" => USER_FIELDS,
         "input" => &declared,
         "history" => return None,
         _ => {
-            return Some(format!(
-                "the template says `{name}`; it may use resource, input, user and history"
-            ));
+            return Some(format!("the template says `{name}`; it may use resource, input, user and history"));
         }
     };
     let field = field.filter(|field| !known.contains(field))?;
-    Some(format!(
-        "the template says `{root}.{field}`; `{root}` has: {}",
-        known.join(", ")
-    ))
+    Some(format!("the template says `{root}.{field}`; `{root}` has: {}", known.join(", ")))
 }
 
 fn brief(error: &minijinja::Error) -> String {
@@ -151,26 +132,18 @@ fn brief(error: &minijinja::Error) -> String {
 
 /// The first line of a template that says `name`.
 fn line_of(text: &str, name: &str) -> usize {
-    text.lines()
-        .position(|line| line.contains(name))
-        .map_or(1, |index| index + 1)
+    text.lines().position(|line| line.contains(name)).map_or(1, |index| index + 1)
 }
 
 /// Where line `line` of a template stands in the file. A block text (`|`) keeps its lines and begins on
 /// the line after its mark; of any other text only the beginning is known.
 fn line_in_file(source: &str, place: Place, line: usize) -> Place {
     let before = usize::try_from(place.line.saturating_sub(1)).unwrap_or(usize::MAX);
-    let mark = source
-        .lines()
-        .take(before)
-        .enumerate()
-        .filter(|(_, text)| !text.trim().is_empty())
-        .last();
+    let mark = source.lines().take(before).enumerate().filter(|(_, text)| !text.trim().is_empty()).last();
     match mark {
-        Some((index, text)) if ends_with_block_mark(text) => Place {
-            line: (index + 1 + line) as u64,
-            column: place.column,
-        },
+        Some((index, text)) if ends_with_block_mark(text) => {
+            Place { line: (index + 1 + line) as u64, column: place.column }
+        }
         _ => place,
     }
 }

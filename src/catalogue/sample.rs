@@ -10,27 +10,15 @@ use super::{input, prompt::Scope};
 /// The two ends of what a template meets: everything there, and everything optional absent. What is
 /// absent is `none`, so a template asks `{% if resource %}`.
 pub(super) fn contexts(scope: &Scope) -> [(&'static str, Value); 2] {
-    [
-        ("when everything is there", full(scope)),
-        ("when what is optional is absent", sparse(scope)),
-    ]
+    [("when everything is there", full(scope)), ("when what is optional is absent", sparse(scope))]
 }
 
 fn full(scope: &Scope) -> Value {
     let comments = vec![comment("Ada", "It fails."), comment("Ben", "Confirmed.")];
-    let turn = map([
-        ("role", Value::from("user")),
-        ("content", Value::from("A question")),
-    ]);
+    let turn = map([("role", Value::from("user")), ("content", Value::from("A question"))]);
     map([
         ("resource", resource(scope, "A description", comments)),
-        (
-            "input",
-            map(scope
-                .input
-                .iter()
-                .map(|field| (field.name.as_str(), value(&field.type_name)))),
-        ),
+        ("input", map(scope.input.iter().map(|field| (field.name.as_str(), value(&field.type_name))))),
         ("user", user()),
         ("history", Value::from(vec![turn])),
     ])
@@ -38,11 +26,7 @@ fn full(scope: &Scope) -> Value {
 
 fn sparse(scope: &Scope) -> Value {
     let absent_or = |type_name: &str| {
-        if type_name.ends_with('!') {
-            value(type_name)
-        } else {
-            Value::from(())
-        }
+        if type_name.ends_with('!') { value(type_name) } else { Value::from(()) }
     };
     let resource = match scope.resource {
         ResourceRule::Required => resource(scope, "", Vec::new()),
@@ -50,13 +34,7 @@ fn sparse(scope: &Scope) -> Value {
     };
     map([
         ("resource", resource),
-        (
-            "input",
-            map(scope
-                .input
-                .iter()
-                .map(|field| (field.name.as_str(), absent_or(&field.type_name)))),
-        ),
+        ("input", map(scope.input.iter().map(|field| (field.name.as_str(), absent_or(&field.type_name))))),
         ("user", user()),
         ("history", Value::from(Vec::<Value>::new())),
     ])
@@ -91,12 +69,9 @@ fn value(type_name: &str) -> Value {
         "Int" => Value::from(1),
         "Float" => Value::from(1.5),
         "Boolean" => Value::from(true),
-        "AiCurrentFileInput" => texts(&[
-            "file_name",
-            "selected_text",
-            "content_above_cursor",
-            "content_below_cursor",
-        ]),
+        "AiCurrentFileInput" => {
+            texts(&["file_name", "selected_text", "content_above_cursor", "content_below_cursor"])
+        }
         "AiAdditionalContextInput" => texts(&["id", "category", "content", "metadata"]),
         _ => Value::from("text"),
     }
@@ -107,9 +82,7 @@ fn texts(names: &[&str]) -> Value {
 }
 
 fn map<'k>(entries: impl IntoIterator<Item = (&'k str, Value)>) -> Value {
-    let entries: BTreeMap<String, Value> = entries
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect();
+    let entries: BTreeMap<String, Value> =
+        entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     Value::from(entries)
 }

@@ -40,17 +40,7 @@ fn faults(text: &str) -> Vec<String> {
     let Err(Faults(faults)) = load(folder.path(), &["default"]) else {
         return Vec::new();
     };
-    faults
-        .iter()
-        .map(|fault| {
-            fault
-                .to_string()
-                .split_once("feature.yaml:")
-                .unwrap()
-                .1
-                .to_owned()
-        })
-        .collect()
+    faults.iter().map(|fault| fault.to_string().split_once("feature.yaml:").unwrap().1.to_owned()).collect()
 }
 
 fn fault_of_change(from: &str, to: &str) -> String {
@@ -67,20 +57,11 @@ fn a_new_file_is_a_new_action() {
     let action = catalogue.get("amazing_new_ai_feature").unwrap();
     assert_eq!(action.graphql_name(), "amazingNewAiFeature");
     assert_eq!(action.description, "Amazing new ai feature");
-    assert_eq!(
-        (action.maturity, action.resource),
-        (Maturity::Ga, ResourceRule::Required)
-    );
+    assert_eq!((action.maturity, action.resource), (Maturity::Ga, ResourceRule::Required));
     assert_eq!(action.input[0].name, "user_input");
     assert_eq!(action.input[0].max_length, Some(1000));
     assert!(!action.flag_default && !action.cache_response && !action.input[0].allow_blank);
-    assert!(
-        action
-            .prompt
-            .text
-            .user
-            .ends_with("context: {{ input.user_input }}\n")
-    );
+    assert!(action.prompt.text.user.ends_with("context: {{ input.user_input }}\n"));
 }
 
 #[test]
@@ -90,15 +71,7 @@ fn the_shipped_catalogue_is_right_and_is_built_in() {
     for path in [shipped, nowhere] {
         let catalogue = load(&path, &["default"]).unwrap_or_else(|faults| panic!("{faults}"));
         let names: Vec<&str> = catalogue.iter().map(|action| action.name.as_str()).collect();
-        assert_eq!(
-            names,
-            [
-                "chat",
-                "explain_code",
-                "generate_description",
-                "summarize_comments"
-            ]
-        );
+        assert_eq!(names, ["chat", "explain_code", "generate_description", "summarize_comments"]);
         assert!(catalogue.get("chat").unwrap().cache_response);
     }
 }
@@ -107,127 +80,59 @@ fn the_shipped_catalogue_is_right_and_is_built_in() {
 fn a_missing_folder_of_ones_own_is_a_fault() {
     let nowhere = tempfile::tempdir().unwrap().path().join("actions");
     let faults = load(&nowhere, &["default"]).unwrap_err();
-    assert!(
-        faults
-            .to_string()
-            .contains("actions: the catalogue cannot be read"),
-        "{faults}"
-    );
+    assert!(faults.to_string().contains("actions: the catalogue cannot be read"), "{faults}");
 }
 
 #[test]
 fn all_faults_of_all_files_are_named_at_once() {
     let broken = GOOD.replace("maturity: ga", "maturity: old\ncolour: red");
-    let folder = folder(&[
-        ("amazing_new_ai_feature.yaml", &broken),
-        ("other.yaml", "name: [\n"),
-    ]);
+    let folder = folder(&[("amazing_new_ai_feature.yaml", &broken), ("other.yaml", "name: [\n")]);
     let Faults(faults) = load(folder.path(), &["default"]).unwrap_err();
     assert_eq!(faults.len(), 3, "{faults:?}");
 }
 
 #[rstest::rstest]
-#[case(
-    "name: amazing_new_ai_feature",
-    "name: other",
-    "1:7: the file must be called other.yaml"
-)]
-#[case(
-    "maturity: ga",
-    "maturity: old",
-    "5:11: unknown maturity `old`; known: experimental, beta, ga"
-)]
-#[case(
-    "maturity: ga",
-    "maturity: ga\ncolour: red",
-    "6:1: unknown key `colour`; known here: name,"
-)]
+#[case("name: amazing_new_ai_feature", "name: other", "1:7: the file must be called other.yaml")]
+#[case("maturity: ga", "maturity: old", "5:11: unknown maturity `old`; known: experimental, beta, ga")]
+#[case("maturity: ga", "maturity: ga\ncolour: red", "6:1: unknown key `colour`; known here: name,")]
 #[case("maturity: ga\n", "", "1:1: `maturity` is missing")]
 #[case(
     "feature_flag: amazing_new_ai_feature_flag",
     "feature_flag: ai_features",
     "2:15: the feature flag must not"
 )]
-#[case(
-    "feature_flag: amazing",
-    "feature_flag: Amazing",
-    "2:15: `feature_flag` must be snake_case"
-)]
+#[case("feature_flag: amazing", "feature_flag: Amazing", "2:15: `feature_flag` must be snake_case")]
 #[case(
     "maturity: ga",
     "maturity: ga\nmodel: gpt",
     "6:8: unknown model `gpt`; `models` in the configuration has: default"
 )]
-#[case(
-    "resource: required",
-    "resource: maybe",
-    "6:11: unknown resource rule `maybe`"
-)]
+#[case("resource: required", "resource: maybe", "6:11: unknown resource rule `maybe`")]
 #[case("[Issue]", "[Issue, Ticket]", "7:25: unknown resource type `Ticket`")]
 #[case("[Issue]", "[]", "6:11: `resource_types` must name what is taken")]
-#[case(
-    "{type: String!,",
-    "{type: Text!,",
-    "9:22: unknown input type `Text!`; known: String"
-)]
-#[case(
-    "{type: String!,",
-    "{type: Int,",
-    "9:22: `max_length` and `allow_blank` are for texts"
-)]
-#[case(
-    "max_length: 1000",
-    "max_length: 0",
-    "9:43: `max_length` must be a whole number above 0"
-)]
+#[case("{type: String!,", "{type: Text!,", "9:22: unknown input type `Text!`; known: String")]
+#[case("{type: String!,", "{type: Int,", "9:22: `max_length` and `allow_blank` are for texts")]
+#[case("max_length: 1000", "max_length: 0", "9:43: `max_length` must be a whole number above 0")]
 #[case("max_length: 1000", "longest: 1000", "9:31: unknown key `longest`")]
-#[case(
-    "prompt:\n",
-    "  resource_id: ID\nprompt:\n",
-    "10:3: `resource_id` is added by itself"
-)]
-#[case(
-    "prompt:\n",
-    "  userInput: ID\nprompt:\n",
-    "10:3: `userInput` is not snake_case"
-)]
+#[case("prompt:\n", "  resource_id: ID\nprompt:\n", "10:3: `resource_id` is added by itself")]
+#[case("prompt:\n", "  userInput: ID\nprompt:\n", "10:3: `userInput` is not snake_case")]
 #[case("version: 1.0.0", "version: one", "11:12: `one` is not a version")]
-#[case(
-    "version: 1.0.0",
-    "version: 1",
-    "11:12: `version` must be a text, not a number"
-)]
+#[case("version: 1.0.0", "version: 1", "11:12: `version` must be a text, not a number")]
 #[case("  user: |", "  usr: |", "11:3: `user` is missing")]
-#[case(
-    "{{ input.user_input }}",
-    "{{ input.user_input }",
-    "16:5: the template does not compile"
-)]
+#[case("{{ input.user_input }}", "{{ input.user_input }", "16:5: the template does not compile")]
 #[case(
     "{{ input.user_input }}",
     "{{ input.user }}",
     "16:5: the template says `input.user`; `input` has: user_input"
 )]
-#[case(
-    "{{ input.user_input }}",
-    "{{ project.name }}",
-    "16:5: the template says `project.name`; it may use"
-)]
-#[case(
-    "{{ input.user_input }}",
-    "{{ resource.titel }}",
-    "16:5: the template says `resource.titel`"
-)]
+#[case("{{ input.user_input }}", "{{ project.name }}", "16:5: the template says `project.name`; it may use")]
+#[case("{{ input.user_input }}", "{{ resource.titel }}", "16:5: the template says `resource.titel`")]
 #[case(
     "{{ input.user_input }}",
     "{{ input.user_input|shout }}",
     "16:5: the template does not render when everything"
 )]
-#[case(
-    "Help the developer who asks.",
-    "'Help {{ user.email }}'",
-    "12:11: the template says `user.email`"
-)]
+#[case("Help the developer who asks.", "'Help {{ user.email }}'", "12:11: the template says `user.email`")]
 fn a_faulty_file_is_refused_with_line_column_and_reason(
     #[case] from: &str,
     #[case] to: &str,
@@ -249,10 +154,8 @@ fn a_template_that_forgets_that_the_resource_is_optional_is_refused() {
         found.starts_with("16:5: the template does not render when what is optional is absent"),
         "{found}"
     );
-    let careful = optional.replace(
-        "{{ input.user_input }}",
-        "{% if resource %}{{ resource.title }}{% endif %}",
-    );
+    let careful =
+        optional.replace("{{ input.user_input }}", "{% if resource %}{{ resource.title }}{% endif %}");
     assert_eq!(faults(&careful), Vec::<String>::new());
 }
 
@@ -269,10 +172,7 @@ fn two_actions_that_are_one_field_in_graphql_are_refused() {
     let second = GOOD.replace("name: amazing_new_ai_feature\n", "name: top3\n");
     let folder = folder(&[("top_3.yaml", &first), ("top3.yaml", &second)]);
     let faults = load(folder.path(), &["default"]).unwrap_err().to_string();
-    assert!(
-        faults.contains("1:7: the field `top3` of `aiAction` is already taken by"),
-        "{faults}"
-    );
+    assert!(faults.contains("1:7: the field `top3` of `aiAction` is already taken by"), "{faults}");
 }
 
 #[test]
@@ -280,10 +180,7 @@ fn a_provider_may_have_a_prompt_of_its_own() {
     let with =
         format!("{GOOD}  for:\n    vertex_ai:\n      system: S\n      user: '{{{{ input.user_input }}}}'\n");
     let folder = folder(&[("amazing_new_ai_feature.yaml", &with)]);
-    let action = load(folder.path(), &["default"])
-        .unwrap()
-        .get("amazing_new_ai_feature")
-        .unwrap();
+    let action = load(folder.path(), &["default"]).unwrap().get("amazing_new_ai_feature").unwrap();
     assert_eq!(action.prompt.text_for("vertex_ai").system, "S");
     assert!(action.prompt.text_for("embedded").user.starts_with("You write"));
 }

@@ -14,9 +14,7 @@ use crate::{catalogue, config::Config, document::Faults};
 pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let catalogue = load(config)?;
     let headings = ["ACTION", "MATURITY", "RESOURCE", "MODEL", "INPUT", "DESCRIPTION"].map(str::to_owned);
-    let rows: Vec<_> = std::iter::once(headings)
-        .chain(catalogue.iter().map(|action| row(action)))
-        .collect();
+    let rows: Vec<_> = std::iter::once(headings).chain(catalogue.iter().map(|action| row(action))).collect();
     output::piece(&output::table(&rows))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -56,19 +54,13 @@ fn resource(rule: ResourceRule) -> &'static str {
 
 /// The inputs an action cannot do without; `...` where there are others. The schema has the details.
 fn inputs(action: &Action) -> String {
-    let (required, optional): (Vec<&InputField>, Vec<&InputField>) = action
-        .input
-        .iter()
-        .partition(|field| field.type_name.ends_with('!'));
+    let (required, optional): (Vec<&InputField>, Vec<&InputField>) =
+        action.input.iter().partition(|field| field.type_name.ends_with('!'));
     let mut names: Vec<&str> = required.iter().map(|field| field.name.as_str()).collect();
     if !optional.is_empty() {
         names.push("...");
     }
-    if names.is_empty() {
-        "-".to_owned()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "-".to_owned() } else { names.join(", ") }
 }
 
 #[cfg(test)]
@@ -90,14 +82,7 @@ mod tests {
     fn a_row_says_what_an_action_takes() {
         let mut action = Action::clone(&an_action("explain_code"));
         action.input = vec![field("code", "String!"), field("language", "String")];
-        let expected = [
-            "explain_code",
-            "ga",
-            "optional",
-            "default",
-            "code, ...",
-            "an action for tests",
-        ];
+        let expected = ["explain_code", "ga", "optional", "default", "code, ...", "an action for tests"];
         assert_eq!(row(&action), expected);
     }
 

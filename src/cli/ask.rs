@@ -83,21 +83,12 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 /// Whatever kept the answer from being complete.
 pub fn run(question: &Question, config: &Config, environment: &Environment) -> anyhow::Result<ExitCode> {
     let _logs = logging::start(&config.logging, Audience::Asker)?;
-    let token = question
-        .token
-        .as_deref()
-        .or_else(|| environment.get(TOKEN_VARIABLE))
-        .unwrap_or(DEMO_TOKEN);
+    let token = question.token.as_deref().or_else(|| environment.get(TOKEN_VARIABLE)).unwrap_or(DEMO_TOKEN);
     actix_rt::System::new().block_on(async {
         let interrupted = signals::stop(INTERRUPTED.into())?;
         let place = Place::find(config).await?;
         let patience = config.pipeline.deadline() + LATENESS;
-        let asking = Asking {
-            client: Client::new(place.address(), token)?,
-            question,
-            patience,
-            interrupted,
-        };
+        let asking = Asking { client: Client::new(place.address(), token)?, question, patience, interrupted };
         let outcome = asking.run().await;
         place.leave().await;
         Ok(outcome?)
@@ -159,11 +150,7 @@ struct Answer {
 
 impl Answer {
     fn new(json: bool, summary: Summary) -> Self {
-        Self {
-            json,
-            assembly: Assembly::default(),
-            summary,
-        }
+        Self { json, assembly: Assembly::default(), summary }
     }
 
     /// Prints what arrives until the request has ended. May be dropped between two events.
@@ -177,10 +164,7 @@ impl Answer {
         loop {
             let payload = tokio::time::timeout_at(limit, following.next())
                 .await
-                .map_err(|_| AskError::NoEnd {
-                    request_id: request_id.to_owned(),
-                    patience,
-                })??;
+                .map_err(|_| AskError::NoEnd { request_id: request_id.to_owned(), patience })??;
             let Some(event) = Event::of(&payload, request_id)? else {
                 continue;
             };
@@ -218,10 +202,6 @@ impl Answer {
 
     /// Ends the line the answer stopped in.
     fn leave(&self) -> io::Result<()> {
-        if self.json || self.assembly.ends_with_a_line() {
-            Ok(())
-        } else {
-            output::piece("\n")
-        }
+        if self.json || self.assembly.ends_with_a_line() { Ok(()) } else { output::piece("\n") }
     }
 }

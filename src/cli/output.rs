@@ -38,11 +38,7 @@ pub fn failed(reason: impl Display) -> ExitCode {
 /// A remark beside the answer; dim where that can be shown.
 pub fn remark(text: impl Display) {
     let mut err = io::stderr().lock();
-    let _ = if err.is_terminal() {
-        writeln!(err, "\x1b[2m{text}\x1b[0m")
-    } else {
-        writeln!(err, "{text}")
-    };
+    let _ = if err.is_terminal() { writeln!(err, "\x1b[2m{text}\x1b[0m") } else { writeln!(err, "{text}") };
 }
 
 /// Columns as wide as their widest cell, two spaces apart.
@@ -56,10 +52,7 @@ pub fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     }
     let mut text = String::new();
     for row in rows {
-        let cells = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }
@@ -72,10 +65,7 @@ mod tests {
 
     #[test]
     fn a_table_lines_up_and_has_no_trailing_blanks() {
-        let rows = [
-            ["a".to_owned(), "größer".to_owned()],
-            ["longer".to_owned(), String::new()],
-        ];
+        let rows = [["a".to_owned(), "größer".to_owned()], ["longer".to_owned(), String::new()]];
         assert_eq!(table(&rows), "a       größer\nlonger\n");
     }
 }

@@ -4,9 +4,9 @@ use std::{net::SocketAddr, path::Path, process::ExitCode};
 
 use super::{output, signals};
 use crate::{
+    app::App,
     config::{Config, Loaded},
     logging::{self, Audience},
-    app::App,
 };
 
 /// Serves until a signal; returns when what was in flight has ended or the drain time is over.
@@ -29,14 +29,8 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
 
 /// Where things are, and a request to begin with.
 fn welcome(address: SocketAddr, config: &Config, file: Option<&Path>) -> String {
-    let settings = file.map_or("the built-in defaults".to_owned(), |file| {
-        file.display().to_string()
-    });
-    let token = if config.auth.development_tokens {
-        "demo-alice"
-    } else {
-        "$TOKEN"
-    };
+    let settings = file.map_or("the built-in defaults".to_owned(), |file| file.display().to_string());
+    let token = if config.auth.development_tokens { "demo-alice" } else { "$TOKEN" };
     format!(
         "Duologue {version}, settings from {settings}\n\
          \n\
@@ -71,11 +65,7 @@ mod tests {
 
     fn welcome_with(variables: &[(&str, &str)]) -> String {
         let config = Config::from_layers(None, &variables.iter().copied().collect::<Environment>()).unwrap();
-        welcome(
-            "127.0.0.1:8080".parse().unwrap(),
-            &config,
-            Some(Path::new("config.yaml")),
-        )
+        welcome("127.0.0.1:8080".parse().unwrap(), &config, Some(Path::new("config.yaml")))
     }
 
     #[test]
@@ -86,10 +76,7 @@ mod tests {
         let body = line.split('\'').nth(3).unwrap();
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
         let query = body["query"].as_str().unwrap();
-        assert!(
-            query.contains("chat: { content: \"How do I add a new AI action?\" }"),
-            "{query}"
-        );
+        assert!(query.contains("chat: { content: \"How do I add a new AI action?\" }"), "{query}");
     }
 
     #[test]

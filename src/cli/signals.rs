@@ -10,10 +10,8 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// When the process may not handle signals.
 pub(super) fn stop(impatient_exit: i32) -> io::Result<CancellationToken> {
-    let mut signals = Signals {
-        terminate: signal(SignalKind::terminate())?,
-        interrupt: signal(SignalKind::interrupt())?,
-    };
+    let mut signals =
+        Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
     let stop = CancellationToken::new();
     let first = stop.clone();
     tokio::spawn(async move {

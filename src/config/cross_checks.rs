@@ -7,14 +7,11 @@ use super::{
 use crate::document::Fault;
 
 pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Fault> {
-    [
-        development_tokens_stay_on_this_machine(config),
-        one_answer_fits_in_memory(config),
-    ]
-    .into_iter()
-    .flatten()
-    .map(|conflict| conflict.fault(origins))
-    .collect()
+    [development_tokens_stay_on_this_machine(config), one_answer_fits_in_memory(config)]
+        .into_iter()
+        .flatten()
+        .map(|conflict| conflict.fault(origins))
+        .collect()
 }
 
 struct Conflict {

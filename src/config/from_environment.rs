@@ -27,18 +27,11 @@ pub(super) fn read(environment: &Environment, shape: &Shape, faults: &mut Vec<Fa
             None => faults.push(Fault::of_file(variable(name), unknown(shape, &path))),
             Some(Value::Object(_)) => faults.push(Fault::of_file(
                 variable(name),
-                format!(
-                    "`{}` is a section; name one of its settings: {name}__KEY",
-                    path.join(".")
-                ),
+                format!("`{}` is a section; name one of its settings: {name}__KEY", path.join(".")),
             )),
             Some(default) => {
                 let value = value_like(default, text);
-                given.push(Given {
-                    path,
-                    value,
-                    origin: Origin::Variable(name.to_owned()),
-                });
+                given.push(Given { path, value, origin: Origin::Variable(name.to_owned()) });
             }
         }
     }
@@ -68,11 +61,7 @@ fn aliases(environment: &Environment, faults: &mut Vec<Fault>) -> Vec<Given> {
     let mut given = Vec::new();
     let mut give = |key: &str, name: &str, value: Value| {
         let path = vec!["logging".to_owned(), key.to_owned()];
-        given.push(Given {
-            path,
-            value,
-            origin: Origin::Variable(name.to_owned()),
-        });
+        given.push(Given { path, value, origin: Origin::Variable(name.to_owned()) });
     };
     if let Some(level) = environment.get(LEVEL) {
         give("level", LEVEL, python_level(level).into());
@@ -80,10 +69,9 @@ fn aliases(environment: &Environment, faults: &mut Vec<Fault>) -> Vec<Given> {
     match environment.get(FORMAT_JSON).map(|text| (text, as_bool(text))) {
         None => {}
         Some((_, Some(json))) => give("format", FORMAT_JSON, if json { "json" } else { "pretty" }.into()),
-        Some((text, None)) => faults.push(Fault::of_file(
-            variable(FORMAT_JSON),
-            format!("must be true or false, not {text:?}"),
-        )),
+        Some((text, None)) => {
+            faults.push(Fault::of_file(variable(FORMAT_JSON), format!("must be true or false, not {text:?}")))
+        }
     }
     if let Some(file) = environment.get(TO_FILE) {
         give("to_file", TO_FILE, text_or_nothing(file));
@@ -118,19 +106,15 @@ fn value_like(default: &Value, text: &str) -> Value {
     match default {
         Value::String(_) => text.into(),
         Value::Null => text_or_nothing(text),
-        Value::Array(_) if !text.trim_start().starts_with('[') => text
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-            .collect(),
+        Value::Array(_) if !text.trim_start().starts_with('[') => {
+            text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
+        }
         _ => as_yaml(text).unwrap_or_else(|| text.into()),
     }
 }
 
 fn as_yaml(text: &str) -> Option<Value> {
-    document::parse("", text)
-        .ok()
-        .and_then(|node| to_json(&node.value))
+    document::parse("", text).ok().and_then(|node| to_json(&node.value))
 }
 
 #[cfg(test)]
@@ -148,10 +132,7 @@ mod tests {
             value_like(&json!([]), "https://a.example, https://b.example"),
             json!(["https://a.example", "https://b.example"])
         );
-        assert_eq!(
-            value_like(&json!([]), "[https://a.example]"),
-            json!(["https://a.example"])
-        );
+        assert_eq!(value_like(&json!([]), "[https://a.example]"), json!(["https://a.example"]));
         assert_eq!(value_like(&json!([]), ""), json!([]));
         assert_eq!(value_like(&json!(null), ""), json!(null));
         assert_eq!(value_like(&json!(null), "log.txt"), json!("log.txt"));

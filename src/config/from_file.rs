@@ -8,12 +8,7 @@ use crate::document::{Fault, Key, Node, Place, Value};
 
 /// What the file gives. What does not fit the shape goes to `faults`.
 pub(super) fn read(file: &str, root: &Node, shape: &Shape, faults: &mut Vec<Fault>) -> Vec<Given> {
-    let mut reader = Reader {
-        file,
-        shape,
-        faults,
-        given: Vec::new(),
-    };
+    let mut reader = Reader { file, shape, faults, given: Vec::new() };
     reader.section(root, &mut Vec::new());
     reader.given
 }
@@ -27,11 +22,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn fault(&mut self, place: Place, reason: String) {
-        self.faults.push(Fault {
-            file: self.file.to_owned(),
-            place: Some(place),
-            reason,
-        });
+        self.faults.push(Fault { file: self.file.to_owned(), place: Some(place), reason });
     }
 
     /// A section that says nothing is one whose settings are all commented out.
@@ -46,15 +37,9 @@ impl Reader<'_> {
                 }
             }
             other => {
-                let name = if path.is_empty() {
-                    "the file".to_owned()
-                } else {
-                    format!("`{}`", path.join("."))
-                };
-                self.fault(
-                    node.place,
-                    format!("{name} must be a mapping of settings, not {}", other.kind()),
-                );
+                let name =
+                    if path.is_empty() { "the file".to_owned() } else { format!("`{}`", path.join(".")) };
+                self.fault(node.place, format!("{name} must be a mapping of settings, not {}", other.kind()));
             }
         }
     }
@@ -75,17 +60,11 @@ impl Reader<'_> {
             Some(value) => self.given.push(Given {
                 path: path.clone(),
                 value,
-                origin: Origin::File {
-                    file: self.file.to_owned(),
-                    place: node.place,
-                },
+                origin: Origin::File { file: self.file.to_owned(), place: node.place },
             }),
             None => self.fault(
                 node.place,
-                format!(
-                    "`{}` is one setting and must be a value, not a mapping",
-                    path.join(".")
-                ),
+                format!("`{}` is one setting and must be a value, not a mapping", path.join(".")),
             ),
         }
     }
@@ -116,10 +95,8 @@ fn unknown(shape: &Shape, path: &SettingPath) -> String {
 fn known_here(shape: &Shape, path: &SettingPath) -> String {
     let parents = path.split_last().map(|(_, parents)| parents).unwrap_or_default();
     let section = shape.at(parents).and_then(serde_json::Value::as_object);
-    let names: Vec<&str> = section
-        .into_iter()
-        .flat_map(|section| section.keys().map(String::as_str))
-        .collect();
+    let names: Vec<&str> =
+        section.into_iter().flat_map(|section| section.keys().map(String::as_str)).collect();
     format!("known here: {}", names.join(", "))
 }
 

@@ -16,4 +16,8 @@ pub struct GraphqlConfig {
     pub max_aliases: usize,
     #[garde(range(min = 1))]
     pub max_page_size: usize,
+    #[garde(range(min = 1))]
+    pub max_label_characters: usize,
+    #[garde(range(min = 1))]
+    pub max_flag_names: usize,
 }

@@ -32,11 +32,7 @@ pub(super) enum Origin {
 impl Origin {
     pub(super) fn fault(&self, reason: String) -> Fault {
         match self {
-            Self::File { file, place } => Fault {
-                file: file.clone(),
-                place: Some(*place),
-                reason,
-            },
+            Self::File { file, place } => Fault { file: file.clone(), place: Some(*place), reason },
             Self::Variable(name) => Fault::of_file(from_environment::variable(name), reason),
         }
     }
@@ -103,11 +99,7 @@ fn only_fitting(given: Vec<Given>, shape: &Shape, faults: &mut Vec<Fault>) -> Ve
         match serde_json::from_value::<Config>(shape.with(&given.path, given.value.clone())) {
             Ok(_) => fitting.push(given),
             Err(error) => {
-                let reason = format!(
-                    "`{}`: {}",
-                    given.path.join("."),
-                    in_plain_words(&error.to_string())
-                );
+                let reason = format!("`{}`: {}", given.path.join("."), in_plain_words(&error.to_string()));
                 faults.push(given.origin.fault(reason));
             }
         }
@@ -126,10 +118,7 @@ fn in_plain_words(message: &str) -> String {
         ("expected path string", "expected a path"),
         ("expected a string", "expected a text (put it in quotes)"),
         ("expected a sequence", "expected a list"),
-        (
-            "invalid socket address syntax",
-            "expected an address and port such as 127.0.0.1:8080",
-        ),
+        ("invalid socket address syntax", "expected an address and port such as 127.0.0.1:8080"),
     ] {
         words = words.replace(type_name, meaning);
     }

@@ -44,9 +44,7 @@ impl ServerConfig {
 
 /// Browsers send an origin as scheme, host and port only; anything more would never match.
 fn is_an_origin(origin: &str, _context: &()) -> garde::Result {
-    let host = origin
-        .strip_prefix("https://")
-        .or_else(|| origin.strip_prefix("http://"));
+    let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
     match host {
         Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '*', '@', ' ']) => Ok(()),
         _ => Err(garde::Error::new(format!(
@@ -59,9 +57,7 @@ fn is_an_origin(origin: &str, _context: &()) -> garde::Result {
 fn is_a_version(version: &str, _context: &()) -> garde::Result {
     match semver::Version::parse(version) {
         Ok(_) => Ok(()),
-        Err(_) => Err(garde::Error::new(format!(
-            "{version:?} is not a version such as 18.6.0"
-        ))),
+        Err(_) => Err(garde::Error::new(format!("{version:?} is not a version such as 18.6.0"))),
     }
 }
 
@@ -74,13 +70,8 @@ mod tests {
         for origin in ["https://gitlab.example.com", "http://127.0.0.1:3000"] {
             assert!(is_an_origin(origin, &()).is_ok(), "{origin}");
         }
-        for origin in [
-            "gitlab.example.com",
-            "https://",
-            "https://a.example/path",
-            "https://a.example/",
-            "*",
-        ] {
+        for origin in ["gitlab.example.com", "https://", "https://a.example/path", "https://a.example/", "*"]
+        {
             assert!(is_an_origin(origin, &()).is_err(), "{origin}");
         }
     }

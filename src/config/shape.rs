@@ -38,9 +38,7 @@ impl Shape {
             let Value::Object(section) = here else { return };
             let known = path.get(..=depth).and_then(|path| self.at(path)).cloned();
             let Some(step) = path.get(depth) else { return };
-            here = section
-                .entry(step.clone())
-                .or_insert_with(|| known.unwrap_or_default());
+            here = section.entry(step.clone()).or_insert_with(|| known.unwrap_or_default());
         }
         if let Value::Object(section) = here {
             section.insert(name.clone(), value);
@@ -63,10 +61,7 @@ impl Shape {
 
     /// What every model has.
     pub(super) fn model_fields(&self) -> impl Iterator<Item = &String> {
-        let example = self
-            .0
-            .get(NAMED_ENTRIES)
-            .and_then(|models| models.get(EXAMPLE_ENTRY));
+        let example = self.0.get(NAMED_ENTRIES).and_then(|models| models.get(EXAMPLE_ENTRY));
         example.and_then(Value::as_object).into_iter().flat_map(Map::keys)
     }
 
@@ -77,14 +72,8 @@ impl Shape {
         if let Some(similar) = most_similar(name, section.keys()) {
             return Some(parents.iter().chain([similar]).cloned().collect());
         }
-        let elsewhere = self
-            .0
-            .as_object()?
-            .iter()
-            .filter(|(_, section)| section.get(name).is_some());
-        elsewhere
-            .map(|(section, _)| vec![section.clone(), name.clone()])
-            .next()
+        let elsewhere = self.0.as_object()?.iter().filter(|(_, section)| section.get(name).is_some());
+        elsewhere.map(|(section, _)| vec![section.clone(), name.clone()]).next()
     }
 }
 
@@ -127,19 +116,13 @@ mod tests {
     #[test]
     fn one_setting_is_changed_and_nothing_else() {
         let tree = shape().with(&path("models.big.model"), json!("x"));
-        assert_eq!(
-            tree["models"]["big"],
-            json!({"provider": "embedded", "model": "x"})
-        );
+        assert_eq!(tree["models"]["big"], json!({"provider": "embedded", "model": "x"}));
         assert_eq!(tree["models"]["default"]["model"], "m");
     }
 
     #[test]
     fn a_misspelt_or_misplaced_setting_is_recognised() {
-        assert_eq!(
-            shape().nearest(&path("server.lisen")),
-            Some(path("server.listen"))
-        );
+        assert_eq!(shape().nearest(&path("server.lisen")), Some(path("server.listen")));
         assert_eq!(shape().nearest(&path("serve")), Some(path("server")));
         assert_eq!(shape().nearest(&path("workers")), Some(path("server.workers")));
         assert_eq!(shape().nearest(&path("server.colour")), None);

@@ -7,10 +7,7 @@ use super::*;
 use crate::document::{Node, Value as YamlValue};
 
 fn from_file(text: &str) -> Result<Config, Faults> {
-    let file = ConfigFile {
-        path: Path::new("etc/config.yaml"),
-        text,
-    };
+    let file = ConfigFile { path: Path::new("etc/config.yaml"), text };
     Config::from_layers(Some(file), &Environment::default())
 }
 
@@ -27,16 +24,10 @@ fn faults_of(result: Result<Config, Faults>) -> Vec<String> {
 #[test]
 fn the_defaults_are_those_of_the_compiled_in_file() {
     let config = Config::from_layers(None, &Environment::default()).unwrap();
-    assert_eq!(
-        config.server.listen,
-        "127.0.0.1:8080".parse::<SocketAddr>().unwrap()
-    );
+    assert_eq!(config.server.listen, "127.0.0.1:8080".parse::<SocketAddr>().unwrap());
     assert_eq!(config.pipeline.permits, 1_024);
     assert_eq!(config.pipeline.retained_bytes, 256 * 1_024 * 1_024);
-    assert_eq!(
-        config.conversation.limits(),
-        duologue_actors::ports::ConversationLimits::default()
-    );
+    assert_eq!(config.conversation.limits(), duologue_actors::ports::ConversationLimits::default());
     assert_eq!(
         format!("{:?}", config.pipeline.limits()),
         format!("{:?}", duologue_actors::limits::Limits::default())
@@ -74,10 +65,7 @@ fn every_setting_is_explained_by_a_comment_above_it() {
     for (name, line) in setting_lines(&document::parse("config.yaml", DEFAULTS).unwrap()) {
         settings += 1;
         let above = lines[line - 2].trim_start();
-        assert!(
-            above.starts_with("# ") && above.len() > 10,
-            "{name} has no comment above it"
-        );
+        assert!(above.starts_with("# ") && above.len() > 10, "{name} has no comment above it");
     }
     assert!(settings > 50, "{settings}");
 }
@@ -98,16 +86,10 @@ fn setting_lines(node: &Node) -> Vec<(String, usize)> {
 
 #[test]
 fn a_whole_copy_of_the_defaults_changes_nothing() {
-    let file = ConfigFile {
-        path: Path::new("config.yaml"),
-        text: DEFAULTS,
-    };
+    let file = ConfigFile { path: Path::new("config.yaml"), text: DEFAULTS };
     let copied = Config::from_layers(Some(file), &Environment::default()).unwrap();
     let shipped = Config::from_layers(None, &Environment::default()).unwrap();
-    assert_eq!(
-        serde_json::to_value(&copied).unwrap(),
-        serde_json::to_value(&shipped).unwrap()
-    );
+    assert_eq!(serde_json::to_value(&copied).unwrap(), serde_json::to_value(&shipped).unwrap());
 }
 
 // === Layers ===
@@ -130,14 +112,9 @@ fn a_file_gives_only_what_it_changes() {
 
 #[test]
 fn a_variable_wins_over_the_file() {
-    let file = ConfigFile {
-        path: Path::new("config.yaml"),
-        text: "server: {workers: 3, drain_seconds: 9}\n",
-    };
-    let variables = [
-        ("DUOLOGUE__SERVER__WORKERS", "5"),
-        ("DUOLOGUE_TOKEN", "not a setting"),
-    ];
+    let file =
+        ConfigFile { path: Path::new("config.yaml"), text: "server: {workers: 3, drain_seconds: 9}\n" };
+    let variables = [("DUOLOGUE__SERVER__WORKERS", "5"), ("DUOLOGUE_TOKEN", "not a setting")];
     let config = Config::from_layers(Some(file), &variables.into_iter().collect()).unwrap();
     assert_eq!((config.server.workers, config.server.drain_seconds), (5, 9));
 }
@@ -146,10 +123,7 @@ fn a_variable_wins_over_the_file() {
 fn a_variable_can_give_every_kind_of_setting() {
     let config = from_variables(&[
         ("DUOLOGUE__SERVER__LISTEN", "127.0.0.1:9"),
-        (
-            "DUOLOGUE__SERVER__ALLOWED_ORIGINS",
-            "https://a.example,https://b.example",
-        ),
+        ("DUOLOGUE__SERVER__ALLOWED_ORIGINS", "https://a.example,https://b.example"),
         ("DUOLOGUE__SERVER__ADVERTISED_VERSION", "17.0.0"),
         ("DUOLOGUE__AUTH__DEVELOPMENT_TOKENS", "false"),
         ("DUOLOGUE__PIPELINE__PERMITS", "7"),
@@ -159,10 +133,7 @@ fn a_variable_can_give_every_kind_of_setting() {
     ])
     .unwrap();
     assert_eq!(config.server.listen.port(), 9);
-    assert_eq!(
-        config.server.allowed_origins,
-        ["https://a.example", "https://b.example"]
-    );
+    assert_eq!(config.server.allowed_origins, ["https://a.example", "https://b.example"]);
     assert_eq!(config.server.advertised_version, "17.0.0");
     assert!(!config.auth.development_tokens);
     assert_eq!(config.pipeline.permits, 7);
@@ -179,22 +150,13 @@ fn the_names_of_the_seeds_set_the_logs() {
         ("AIGW_GITLAB_URL", "http://gdk.test:3000"),
     ])
     .unwrap();
-    assert_eq!(
-        (config.logging.level, config.logging.format),
-        (Level::Warn, LogFormat::Json)
-    );
-    assert_eq!(
-        config.logging.to_file.as_deref(),
-        Some(Path::new("../modelgateway_debug.log"))
-    );
+    assert_eq!((config.logging.level, config.logging.format), (Level::Warn, LogFormat::Json));
+    assert_eq!(config.logging.to_file.as_deref(), Some(Path::new("../modelgateway_debug.log")));
 }
 
 #[test]
 fn our_own_name_wins_over_the_seeds_name() {
-    let variables = [
-        ("AIGW_LOGGING__LEVEL", "debug"),
-        ("DUOLOGUE__LOGGING__LEVEL", "error"),
-    ];
+    let variables = [("AIGW_LOGGING__LEVEL", "debug"), ("DUOLOGUE__LOGGING__LEVEL", "error")];
     assert_eq!(from_variables(&variables).unwrap().logging.level, Level::Error);
 }
 
@@ -208,10 +170,7 @@ fn relative_paths_start_at_the_files_folder_and_those_of_variables_do_not() {
     let config = Config::from_layers(Some(file), &variables.into_iter().collect()).unwrap();
     assert_eq!(config.storage.path, Path::new("/etc/duologue/store"));
     assert_eq!(config.flags.path, Path::new("/srv/flags.yaml"));
-    assert_eq!(
-        config.logging.to_file.as_deref(),
-        Some(Path::new("/etc/duologue/a.log"))
-    );
+    assert_eq!(config.logging.to_file.as_deref(), Some(Path::new("/etc/duologue/a.log")));
     assert_eq!(config.directory.path, Path::new("people.yaml"));
     assert_eq!(config.catalogue.path, Path::new("/etc/duologue/catalogue/"));
 }
@@ -228,18 +187,12 @@ fn a_named_file_is_read_and_remembered() {
 // === Mistakes ===
 
 #[rstest]
-#[case::unknown_section(
-    "sever:\n  listen: x\n",
-    "1:1: unknown setting `sever`; did you mean `server`?"
-)]
+#[case::unknown_section("sever:\n  listen: x\n", "1:1: unknown setting `sever`; did you mean `server`?")]
 #[case::unknown_setting(
     "server:\n  lisen: x\n",
     "2:3: unknown setting `server.lisen`; did you mean `server.listen`?"
 )]
-#[case::in_no_section(
-    "workers: 2\n",
-    "1:1: unknown setting `workers`; did you mean `server.workers`?"
-)]
+#[case::in_no_section("workers: 2\n", "1:1: unknown setting `workers`; did you mean `server.workers`?")]
 #[case::nothing_like_it(
     "storage:\n  colour: red\n",
     "2:3: unknown setting `storage.colour`; known here: path"
@@ -329,10 +282,7 @@ fn a_mistake_is_named_with_file_line_and_column(#[case] text: &str, #[case] faul
 #[test]
 fn what_is_not_yaml_or_says_a_thing_twice_is_refused_at_its_line() {
     let twice = faults_of(from_file("server:\n  workers: 1\n  workers: 2\n"));
-    assert!(
-        twice[0].starts_with("etc/config.yaml:3:") && twice[0].contains("duplicate"),
-        "{twice:?}"
-    );
+    assert!(twice[0].starts_with("etc/config.yaml:3:") && twice[0].contains("duplicate"), "{twice:?}");
     let torn = faults_of(from_file("server: {workers: 1\nlogging:\n"));
     assert!(torn[0].starts_with("etc/config.yaml:"), "{torn:?}");
 }
@@ -343,26 +293,14 @@ fn what_is_not_yaml_or_says_a_thing_twice_is_refused_at_its_line() {
     "x",
     "unknown setting `server.lisen`; did you mean DUOLOGUE__SERVER__LISTEN?"
 )]
-#[case(
-    "DUOLOGUE__COLOUR",
-    "x",
-    "unknown setting `colour`; config.yaml lists them all"
-)]
-#[case(
-    "DUOLOGUE__SERVER",
-    "x",
-    "`server` is a section; name one of its settings: DUOLOGUE__SERVER__KEY"
-)]
+#[case("DUOLOGUE__COLOUR", "x", "unknown setting `colour`; config.yaml lists them all")]
+#[case("DUOLOGUE__SERVER", "x", "`server` is a section; name one of its settings: DUOLOGUE__SERVER__KEY")]
 #[case(
     "DUOLOGUE__SERVER__WORKERS",
     "many",
     "`server.workers`: invalid type: string \"many\", expected a whole number"
 )]
-#[case(
-    "DUOLOGUE__SERVER__WORKERS",
-    "",
-    "`server.workers`: invalid type: null, expected a whole number"
-)]
+#[case("DUOLOGUE__SERVER__WORKERS", "", "`server.workers`: invalid type: null, expected a whole number")]
 #[case("DUOLOGUE__SERVER__WORKERS", "0", "`server.workers`: lower than 1")]
 #[case("DUOLOGUE__MODELS__BIG__MODEL", "x", "`models.big` needs provider")]
 #[case(
@@ -370,11 +308,7 @@ fn what_is_not_yaml_or_says_a_thing_twice_is_refused_at_its_line() {
     "loud",
     "`logging.level`: unknown variant `loud`, expected one of `error`, `warn`, `info`, `debug`, `trace`"
 )]
-#[case(
-    "AIGW_LOGGING__FORMAT_JSON",
-    "perhaps",
-    "must be true or false, not \"perhaps\""
-)]
+#[case("AIGW_LOGGING__FORMAT_JSON", "perhaps", "must be true or false, not \"perhaps\"")]
 fn a_mistake_in_a_variable_names_the_variable(#[case] name: &str, #[case] value: &str, #[case] fault: &str) {
     assert_eq!(
         faults_of(from_variables(&[(name, value)])),
@@ -411,10 +345,7 @@ fn all_mistakes_of_all_layers_are_reported_at_once() {
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let faults = Config::load(Some(Path::new("no/such.yaml")), &Environment::default()).unwrap_err();
-    assert!(
-        faults.to_string().starts_with("no/such.yaml: cannot be read: "),
-        "{faults}"
-    );
+    assert!(faults.to_string().starts_with("no/such.yaml: cannot be read: "), "{faults}");
 }
 
 // === Settings that are wrong together ===
@@ -426,14 +357,8 @@ fn a_file_that_is_not_there_is_named() {
 fn development_tokens_are_refused_where_others_can_reach_them(#[case] listen: &str) {
     let faults = faults_of(from_file(&format!("server:\n  listen: {listen}\n")));
     assert_eq!(faults.len(), 1);
-    assert!(
-        faults[0].starts_with("etc/config.yaml:2:11: `server.listen` is "),
-        "{faults:?}"
-    );
-    assert!(
-        faults[0].contains("set auth.development_tokens: false, or listen on 127.0.0.1"),
-        "{faults:?}"
-    );
+    assert!(faults[0].starts_with("etc/config.yaml:2:11: `server.listen` is "), "{faults:?}");
+    assert!(faults[0].contains("set auth.development_tokens: false, or listen on 127.0.0.1"), "{faults:?}");
 }
 
 #[rstest]
@@ -447,17 +372,11 @@ fn loopback_or_no_development_tokens_is_fine(#[case] text: &str) {
 #[test]
 fn an_address_from_a_variable_is_blamed_on_the_variable() {
     let faults = faults_of(from_variables(&[("DUOLOGUE__SERVER__LISTEN", "0.0.0.0:1")]));
-    assert!(
-        faults[0].starts_with("environment variable DUOLOGUE__SERVER__LISTEN: "),
-        "{faults:?}"
-    );
+    assert!(faults[0].starts_with("environment variable DUOLOGUE__SERVER__LISTEN: "), "{faults:?}");
 }
 
 #[test]
 fn memory_for_less_than_one_answer_is_refused() {
     let faults = faults_of(from_file("pipeline:\n  retained_bytes: 1000\n"));
-    assert!(
-        faults[0].starts_with("etc/config.yaml:2:19: `pipeline.retained_bytes` is 1000"),
-        "{faults:?}"
-    );
+    assert!(faults[0].starts_with("etc/config.yaml:2:19: `pipeline.retained_bytes` is 1000"), "{faults:?}");
 }

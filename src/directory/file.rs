@@ -33,11 +33,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<FileDirectory, Faults> {
         }
         fields.finish(&mut report);
     }
-    let directory = FileDirectory {
-        users: reader.users,
-        groups: reader.groups,
-        resources: reader.resources,
-    };
+    let directory = FileDirectory { users: reader.users, groups: reader.groups, resources: reader.resources };
     report.conclude(Some(directory))
 }
 
@@ -69,26 +65,11 @@ impl Reader {
             return;
         };
         let development_token = token.and_then(|(place, token)| self.token(place, token, report));
-        let user = User {
-            id: UserId(id),
-            username: username.to_owned(),
-            name: name.to_owned(),
-            admin,
-        };
+        let user = User { id: UserId(id), username: username.to_owned(), name: name.to_owned(), admin };
         if self.usernames.insert(user.username.clone(), user.id).is_some() {
             report.fault(name_place, format!("there are two users called `{username}`"));
         }
-        if self
-            .users
-            .insert(
-                user.id,
-                Account {
-                    user,
-                    development_token,
-                },
-            )
-            .is_some()
-        {
+        if self.users.insert(user.id, Account { user, development_token }).is_some() {
             report.fault(id_place, format!("there are two users with the id {id}"));
         }
     }
@@ -112,9 +93,7 @@ impl Reader {
         let description = fields.text("description", report).map_or("", |(_, text)| text);
         let public = fields.bool("public", report).unwrap_or(false);
         let plan = plan(&mut fields, report);
-        let experiment_features_enabled = fields
-            .bool("experiment_features_enabled", report)
-            .unwrap_or(false);
+        let experiment_features_enabled = fields.bool("experiment_features_enabled", report).unwrap_or(false);
         let members = self.members(&mut fields, report);
         fields.finish(report);
         let (Some((place, id)), Some((_, path)), Some((_, name))) = (id, path, name) else {
@@ -122,21 +101,11 @@ impl Reader {
         };
         let id = GlobalId::of("Group", id);
         self.paths.insert(path.to_owned(), vec![id.clone()]);
-        let namespace = RootNamespace {
-            id: id.clone(),
-            path: path.to_owned(),
-            plan,
-            experiment_features_enabled,
-        };
+        let namespace =
+            RootNamespace { id: id.clone(), path: path.to_owned(), plan, experiment_features_enabled };
         self.groups.push(Group { namespace, members });
         let containers = vec![id.clone()];
-        self.add(
-            place,
-            described(id, name, description),
-            containers,
-            public,
-            report,
-        );
+        self.add(place, described(id, name, description), containers, public, report);
     }
 
     fn members(&self, fields: &mut Fields, report: &mut Report) -> Vec<UserId> {
@@ -149,10 +118,7 @@ impl Reader {
             if let Some((place, role)) = as_text(node, "members", report)
                 && !ROLES.contains(&role)
             {
-                report.fault(
-                    place,
-                    format!("unknown role `{role}`; known: {}", ROLES.join(", ")),
-                );
+                report.fault(place, format!("unknown role `{role}`; known: {}", ROLES.join(", ")));
             }
         }
         members
@@ -179,13 +145,7 @@ impl Reader {
         let mut containers = vec![id.clone()];
         containers.extend(group);
         self.paths.insert(path.to_owned(), containers.clone());
-        self.add(
-            place,
-            described(id, name, description),
-            containers,
-            public,
-            report,
-        );
+        self.add(place, described(id, name, description), containers, public, report);
     }
 
     fn resource(&mut self, node: &Node, report: &mut Report) {
@@ -212,10 +172,7 @@ impl Reader {
         };
         match id.parse::<GlobalId>() {
             Ok(id) => {
-                let resource = Resource {
-                    comments,
-                    ..described(id, title, description)
-                };
+                let resource = Resource { comments, ..described(id, title, description) };
                 self.add(id_place, resource, containers, public, report);
             }
             Err(error) => report.fault(id_place, error.to_string()),
@@ -239,11 +196,7 @@ impl Reader {
         report: &mut Report,
     ) {
         let id = resource.id.clone();
-        let placed = Placed {
-            resource: Arc::new(resource),
-            public,
-            containers,
-        };
+        let placed = Placed { resource: Arc::new(resource), public, containers };
         if self.resources.insert(id.clone(), placed).is_some() {
             report.fault(place, format!("{id} is there twice"));
         }
@@ -251,12 +204,7 @@ impl Reader {
 }
 
 fn described(id: GlobalId, title: &str, description: &str) -> Resource {
-    Resource {
-        id,
-        title: title.to_owned(),
-        description: description.to_owned(),
-        comments: Vec::new(),
-    }
+    Resource { id, title: title.to_owned(), description: description.to_owned(), comments: Vec::new() }
 }
 
 fn number(fields: &mut Fields, report: &mut Report) -> Option<(Place, u64)> {
@@ -268,10 +216,7 @@ fn plan(fields: &mut Fields, report: &mut Report) -> Option<String> {
     let (place, plan) = fields.text("plan", report)?;
     if !plans::names().any(|known| known == plan) {
         let known: Vec<&str> = plans::names().collect();
-        report.fault(
-            place,
-            format!("unknown plan `{plan}`; known: {}", known.join(", ")),
-        );
+        report.fault(place, format!("unknown plan `{plan}`; known: {}", known.join(", ")));
     }
     Some(plan.to_owned())
 }
@@ -286,10 +231,7 @@ fn comments(fields: &mut Fields, report: &mut Report) -> Vec<Comment> {
         let text = fields.required_text("text", report);
         fields.finish(report);
         if let (Some((_, author)), Some((_, text))) = (author, text) {
-            comments.push(Comment {
-                author: author.to_owned(),
-                text: text.trim_end().to_owned(),
-            });
+            comments.push(Comment { author: author.to_owned(), text: text.trim_end().to_owned() });
         }
     }
     comments

@@ -6,16 +6,7 @@ use duologue_actors::ports::{LicenceSource, RootNamespace};
 /// contains none of them, and neither does a group without a plan.
 const FEATURES: &[(&str, &[&str])] = &[
     ("premium", &["ai_chat", "explain_code"]),
-    (
-        "ultimate",
-        &[
-            "ai_features",
-            "ai_chat",
-            "summarize_comments",
-            "explain_code",
-            "generate_description",
-        ],
-    ),
+    ("ultimate", &["ai_features", "ai_chat", "summarize_comments", "explain_code", "generate_description"]),
 ];
 
 /// The table above as a source of licences.
@@ -24,9 +15,7 @@ pub struct Plans;
 
 impl LicenceSource for Plans {
     fn licensed(&self, namespace: &RootNamespace, feature: &str) -> bool {
-        let features = FEATURES
-            .iter()
-            .find(|(plan, _)| Some(*plan) == namespace.plan.as_deref());
+        let features = FEATURES.iter().find(|(plan, _)| Some(*plan) == namespace.plan.as_deref());
         features.is_some_and(|(_, features)| features.contains(&feature))
     }
 }
@@ -57,11 +46,7 @@ mod tests {
     fn the_highest_plan_contains_what_every_shipped_action_needs() {
         let catalogue = crate::catalogue::load(Path::new("catalogue"), &["default"]).unwrap();
         for action in catalogue.iter() {
-            assert!(
-                Plans.licensed(&group(Some("ultimate")), &action.licensed_feature),
-                "{}",
-                action.name
-            );
+            assert!(Plans.licensed(&group(Some("ultimate")), &action.licensed_feature), "{}", action.name);
         }
     }
 

@@ -61,29 +61,19 @@ fn reason(error: &serde_saphyr::Error) -> String {
     let message = error.to_string();
     let first_line = message.lines().next().unwrap_or_default();
     match first_line.rfind(" at line ") {
-        Some(end) => first_line
-            .get(..end)
-            .unwrap_or(first_line)
-            .trim_end_matches(',')
-            .to_owned(),
+        Some(end) => first_line.get(..end).unwrap_or(first_line).trim_end_matches(',').to_owned(),
         None => first_line.to_owned(),
     }
 }
 
 fn known_place(location: Location) -> Option<Place> {
-    (location.line() > 0).then(|| Place {
-        line: location.line(),
-        column: location.column(),
-    })
+    (location.line() > 0).then(|| Place { line: location.line(), column: location.column() })
 }
 
 impl From<Spanned<Value>> for Node {
     fn from(spanned: Spanned<Value>) -> Self {
         let place = known_place(spanned.referenced).unwrap_or(Place { line: 1, column: 1 });
-        Self {
-            place,
-            value: spanned.value,
-        }
+        Self { place, value: spanned.value }
     }
 }
 
@@ -123,9 +113,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
-        i64::try_from(value)
-            .map(Value::Integer)
-            .map_err(|_| E::custom("the number is too large"))
+        i64::try_from(value).map(Value::Integer).map_err(|_| E::custom("the number is too large"))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
@@ -148,13 +136,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         let mut map = Vec::new();
         while let Some((key, value)) = entries.next_entry::<Spanned<String>, Spanned<Value>>()? {
             let place = known_place(key.referenced).unwrap_or(Place { line: 1, column: 1 });
-            map.push((
-                Key {
-                    place,
-                    name: key.value,
-                },
-                value.into(),
-            ));
+            map.push((Key { place, name: key.value }, value.into()));
         }
         Ok(Value::Map(map))
     }
@@ -167,21 +149,12 @@ mod tests {
     #[test]
     fn every_value_and_key_remembers_its_place() {
         let node = parse("a: 1\nb:\n  - x\n  - {c: true}\n").unwrap();
-        let Value::Map(entries) = node.value else {
-            panic!("not a mapping")
-        };
+        let Value::Map(entries) = node.value else { panic!("not a mapping") };
         let (key, list) = &entries[1];
-        assert_eq!(
-            (key.name.as_str(), key.place),
-            ("b", Place { line: 2, column: 1 })
-        );
-        let Value::List(items) = &list.value else {
-            panic!("not a list")
-        };
+        assert_eq!((key.name.as_str(), key.place), ("b", Place { line: 2, column: 1 }));
+        let Value::List(items) = &list.value else { panic!("not a list") };
         assert_eq!(items[0].place, Place { line: 3, column: 5 });
-        let Value::Map(inner) = &items[1].value else {
-            panic!("not a mapping")
-        };
+        let Value::Map(inner) = &items[1].value else { panic!("not a mapping") };
         assert_eq!(inner[0].1.place, Place { line: 4, column: 9 });
         assert!(matches!(inner[0].1.value, Value::Bool(true)));
     }

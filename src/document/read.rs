@@ -14,16 +14,9 @@ impl<'n> Fields<'n> {
     /// The fields of `node`, if it is a mapping; `what` names it for the reader of the fault.
     pub fn of(node: &'n Node, what: &str, report: &mut Report) -> Option<Self> {
         match &node.value {
-            Value::Map(entries) => Some(Self {
-                place: node.place,
-                entries,
-                known: Vec::new(),
-            }),
+            Value::Map(entries) => Some(Self { place: node.place, entries, known: Vec::new() }),
             other => {
-                report.fault(
-                    node.place,
-                    format!("{what} must be a mapping, not {}", other.kind()),
-                );
+                report.fault(node.place, format!("{what} must be a mapping, not {}", other.kind()));
                 None
             }
         }
@@ -68,10 +61,7 @@ impl<'n> Fields<'n> {
         match &node.value {
             Value::Bool(value) => Some(*value),
             other => {
-                report.fault(
-                    node.place,
-                    format!("`{name}` must be true or false, not {}", other.kind()),
-                );
+                report.fault(node.place, format!("`{name}` must be true or false, not {}", other.kind()));
                 None
             }
         }
@@ -95,10 +85,7 @@ impl<'n> Fields<'n> {
         match &node.value {
             Value::List(items) => items,
             other => {
-                report.fault(
-                    node.place,
-                    format!("`{name}` must be a list, not {}", other.kind()),
-                );
+                report.fault(node.place, format!("`{name}` must be a list, not {}", other.kind()));
                 &[]
             }
         }
@@ -110,10 +97,7 @@ impl<'n> Fields<'n> {
         match &node.value {
             Value::Map(entries) => entries,
             other => {
-                report.fault(
-                    node.place,
-                    format!("`{name}` must be a mapping, not {}", other.kind()),
-                );
+                report.fault(node.place, format!("`{name}` must be a mapping, not {}", other.kind()));
                 &[]
             }
         }
@@ -124,10 +108,7 @@ impl<'n> Fields<'n> {
         for (key, _) in self.entries {
             if !self.known.contains(&key.name.as_str()) {
                 let known = self.known.join(", ");
-                report.fault(
-                    key.place,
-                    format!("unknown key `{}`; known here: {known}", key.name),
-                );
+                report.fault(key.place, format!("unknown key `{}`; known here: {known}", key.name));
             }
         }
     }
@@ -138,10 +119,7 @@ pub fn as_text<'n>(node: &'n Node, name: &str, report: &mut Report) -> Option<(P
     match &node.value {
         Value::Text(text) => Some((node.place, text)),
         other => {
-            report.fault(
-                node.place,
-                format!("`{name}` must be a text, not {}", other.kind()),
-            );
+            report.fault(node.place, format!("`{name}` must be a text, not {}", other.kind()));
             None
         }
     }

@@ -41,16 +41,12 @@ pub(super) fn parse(file: &str, text: &str) -> Result<FlagSet, Faults> {
     let document = document::parse(file, text)?;
     let mut report = Report::new(file);
     let flags = match &document.value {
-        Value::Map(entries) => entries
-            .iter()
-            .filter_map(|(key, node)| flag(key, node, &mut report))
-            .collect(),
+        Value::Map(entries) => {
+            entries.iter().filter_map(|(key, node)| flag(key, node, &mut report)).collect()
+        }
         Value::Null => BTreeMap::new(),
         other => {
-            report.fault(
-                document.place,
-                format!("flags must be a mapping, not {}", other.kind()),
-            );
+            report.fault(document.place, format!("flags must be a mapping, not {}", other.kind()));
             BTreeMap::new()
         }
     };
@@ -68,11 +64,8 @@ fn flag(key: &Key, node: &Node, report: &mut Report) -> Option<(String, Gate)> {
             Gate::Only(actors.iter().filter_map(|node| actor(node, report)).collect())
         }
         other => {
-            let reason = format!(
-                "`{}` must be true, false or {{actors: [...]}}, not {}",
-                key.name,
-                other.kind()
-            );
+            let reason =
+                format!("`{}` must be true, false or {{actors: [...]}}, not {}", key.name, other.kind());
             report.fault(node.place, reason);
             return None;
         }
@@ -87,10 +80,7 @@ fn actor(node: &Node, report: &mut Report) -> Option<GlobalId> {
         Ok(id) => {
             report.fault(
                 place,
-                format!(
-                    "a flag can be on for a User, Group or Project, not for {}",
-                    id.model()
-                ),
+                format!("a flag can be on for a User, Group or Project, not for {}", id.model()),
             );
             None
         }
@@ -111,11 +101,7 @@ mod tests {
 
     #[test]
     fn a_flag_is_on_off_on_for_some_or_unknown() {
-        let flags = parse(
-            "f",
-            "on: true\noff: false\nsome: {actors: [gid://gitlab/User/2]}\n",
-        )
-        .unwrap();
+        let flags = parse("f", "on: true\noff: false\nsome: {actors: [gid://gitlab/User/2]}\n").unwrap();
         let alice = [gid("gid://gitlab/User/2")];
         assert!(flags.enabled("on", false, &[]));
         assert!(!flags.enabled("off", true, &alice));

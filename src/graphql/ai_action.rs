@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use super::{call, error, input_types, names, scalars};
 use async_graphql::{
     Name, Result, Value,
     dynamic::{
@@ -16,20 +15,16 @@ use async_graphql::{
 use duologue_actors::{
     action::{Action, Catalogue, ResourceRule},
     entrance::{Ask, Entrance, Gate, Refusal},
-    protocol::{Code, Failure, GlobalId, Hop, RequestId},
+    protocol::{GlobalId, RequestId},
 };
+
+use super::{GraphqlParts, call, error, input_types, names, scalars};
+
 const AI_ACTION_INPUT: &str = "AiActionInput";
 const AI_ACTION_PAYLOAD: &str = "AiActionPayload";
 
-/// What a client hears of a resource that is not there, that it may not read, or that the action does not
-/// take. One text for all, so that nobody learns what exists.
-pub const RESOURCE_NOT_FOUND: &str = "The resource that you are attempting to access does not exist or you don't have permission to perform this action";
-
-/// The most characters of a `clientSubscriptionId` and of a `platformOrigin`.
-const MAX_LABEL_CHARACTERS: usize = 500;
-
 /// The input fields besides the actions', with their types.
-pub(super) const COMMON_FIELDS: [(&str, &str, &str); 4] = [
+pub(super) const COMMON_FIELDS: [(&str, &str, &str); 3] = [
     (
         "clientSubscriptionId",
         TypeRef::STRING,
@@ -41,7 +36,6 @@ pub(super) const COMMON_FIELDS: [(&str, &str, &str); 4] = [
         TypeRef::STRING,
         "Where the request comes from, e.g. `vs_code_extension`; kept for logs.",
     ),
-    ("projectId", scalars::PROJECT_ID, "The project of a resource whose own id does not say it."),
 ];
 
 pub(super) fn register(mut schema: SchemaBuilder, catalogue: &Catalogue) -> SchemaBuilder {
@@ -123,11 +117,10 @@ async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
     let Value::Object(input) = input.as_value() else {
         return Err(error::unfit_argument("input", AI_ACTION_INPUT));
     };
-    let Order { action, input, resource_id, labels } = read_order(&parts.catalogue, input)?;
+    let Order { action, input, resource_id, labels } = read_order(parts, input)?;
     let Labels { client_subscription_id, client_mutation_id, platform_origin } = labels;
     let name = action.name.clone();
-    let place = resource_is_taken(&action, resource_id.as_ref()).and_then(|()| parts.admission.admit());
-    let outcome = match place {
+    let outcome = match parts.admission.admit() {
         Err(failure) => Err((failure, None)),
         Ok(permit) => {
             let credentials = call.credentials.clone();
@@ -183,8 +176,9 @@ struct Labels {
     platform_origin: Option<String>,
 }
 
-fn read_order(catalogue: &Catalogue, input: &IndexMap<Name, Value>) -> Result<Order> {
-    let (action, values) = the_action(catalogue, input)?;
+fn read_order(parts: &GraphqlParts, input: &IndexMap<Name, Value>) -> Result<Order> {
+    let (action, values) = the_action(&parts.catalogue, input)?;
+    let label = |name| label(input, name, parts.config.max_label_characters);
     let path = format!("input.{}", action.graphql_name());
     let Value::Object(values) = values else {
         return Err(error::unfit_argument(&path, &input_type_name(action)));
@@ -201,9 +195,9 @@ fn read_order(catalogue: &Catalogue, input: &IndexMap<Name, Value>) -> Result<Or
         resource_id: resource_id(action, values, &path)?,
         input: input_types::fields_to_json(values, rules, &path)?,
         labels: Labels {
-            client_subscription_id: label(input, "clientSubscriptionId")?,
-            client_mutation_id: label(input, "clientMutationId")?,
-            platform_origin: label(input, "platformOrigin")?,
+            client_subscription_id: label("clientSubscriptionId")?,
+            client_mutation_id: label("clientMutationId")?,
+            platform_origin: label("platformOrigin")?,
         },
     })
 }
@@ -232,22 +226,11 @@ fn resource_id(action: &Action, values: &IndexMap<Name, Value>, path: &str) -> R
     }
 }
 
-/// An action without a list takes resources of any type.
-fn resource_is_taken(action: &Action, resource_id: Option<&GlobalId>) -> std::result::Result<(), Failure> {
-    let types = &action.resource_types;
-    match resource_id {
-        Some(id) if !types.is_empty() && types.iter().all(|name| name != id.model()) => {
-            Err(Failure::new(Code::NotFound, Hop::Edge, RESOURCE_NOT_FOUND))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn label(input: &IndexMap<Name, Value>, name: &str) -> Result<Option<String>> {
+fn label(input: &IndexMap<Name, Value>, name: &str, max_characters: usize) -> Result<Option<String>> {
     match input.get(name).unwrap_or(&Value::Null) {
         Value::Null => Ok(None),
-        Value::String(text) if text.chars().count() > MAX_LABEL_CHARACTERS => {
-            Err(error::invalid_input(format!("{name} is too long (maximum is {MAX_LABEL_CHARACTERS})")))
+        Value::String(text) if text.chars().count() > max_characters => {
+            Err(error::invalid_input(format!("{name} is too long (maximum is {max_characters})")))
         }
         Value::String(text) => Ok(Some(text.clone())),
         _ => Err(error::unfit_argument(&format!("input.{name}"), TypeRef::STRING)),

@@ -10,9 +10,6 @@ use super::{call, error};
 const METADATA: &str = "Metadata";
 const FEATURE_FLAG: &str = "MetadataFeatureFlag";
 
-/// The most flags one query may ask for.
-const MAX_FLAGS: usize = 100;
-
 /// The two switches above the actions' own flags; on while nothing is known of them.
 const SWITCHES: [&str; 2] = ["ai_duo_chat_switch", "ai_global_switch"];
 
@@ -57,7 +54,7 @@ fn flag_field(name: &str, type_name: &str, read: fn(&Flag) -> Value) -> Field {
 
 fn feature_flags<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
     let (parts, call) = (call::parts(context)?, call::call(context)?);
-    let names = names(context.args.try_get("names")?.as_value())?;
+    let names = names(context.args.try_get("names")?.as_value(), parts.config.max_flag_names)?;
     let flags = parts.flags.snapshot();
     let actors: Vec<_> = call.identity.iter().map(|identity| identity.user.id.global_id()).collect();
     Ok(FieldValue::list(names.into_iter().map(|name| {
@@ -68,14 +65,14 @@ fn feature_flags<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
     })))
 }
 
-fn names(value: &Value) -> Result<Vec<String>> {
+fn names(value: &Value, max_names: usize) -> Result<Vec<String>> {
     let unfit = || error::unfit_argument("names", "[String!]!");
     let items = match value {
         Value::List(items) => items.as_slice(),
         one => std::slice::from_ref(one),
     };
-    if items.len() > MAX_FLAGS {
-        return Err(error::invalid_input(format!("names is too long (maximum is {MAX_FLAGS})")));
+    if items.len() > max_names {
+        return Err(error::invalid_input(format!("names is too long (maximum is {max_names})")));
     }
     items
         .iter()

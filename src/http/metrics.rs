@@ -28,10 +28,9 @@ const COUNTERS: [(&str, &str); 6] = [
     ("duologue_actor_restarts_total", "restarts of each actor after a panic"),
     ("duologue_actor_messages_total", "messages each actor has taken"),
 ];
-const GAUGES: [(&str, &str); 4] = [
+const GAUGES: [(&str, &str); 3] = [
     ("duologue_requests_in_flight", "requests that hold a place"),
     ("duologue_connections", "open connections of any kind"),
-    ("duologue_sockets", "open websockets"),
     ("duologue_actor_in_flight", "what each actor is working on"),
 ];
 
@@ -77,7 +76,6 @@ pub async fn metrics(edge: web::Data<Edge>) -> HttpResponse {
 async fn observe(edge: &Edge) {
     metrics::gauge!("duologue_requests_in_flight").set(edge.admission.in_flight() as f64);
     metrics::gauge!("duologue_connections").set(edge.connections.open() as f64);
-    metrics::gauge!("duologue_sockets").set(edge.sockets.open() as f64);
     let Some(tree) = edge.entrance.tree().await else {
         return;
     };

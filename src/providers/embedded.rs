@@ -46,9 +46,7 @@ impl Extractive {
     /// `pages` are Markdown files, each with the path by which it is quoted.
     #[must_use]
     pub fn new(pages: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self {
-            library: Arc::new(Library::new(pages)),
-        }
+        Self { library: Arc::new(Library::new(pages)) }
     }
 
     /// The whole answer to a rendered prompt.
@@ -74,19 +72,14 @@ impl ModelProvider for Extractive {
             let prompt = call.turns.iter().rev().find(|turn| turn.role == Role::User);
             provider.answer(prompt.map_or("", |turn| turn.content.as_str()))
         });
-        stream::once(answer)
-            .flat_map(|answer| stream::iter(events(answer.ok())))
-            .boxed()
+        stream::once(answer).flat_map(|answer| stream::iter(events(answer.ok()))).boxed()
     }
 }
 
 /// The answer as a model would stream it; without one, what broke.
 fn events(answer: Option<String>) -> Vec<Result<ModelEvent, ModelError>> {
     let Some(answer) = answer else {
-        return vec![Err(ModelError {
-            code: Code::UpstreamUnavailable,
-            retry_after: None,
-        })];
+        return vec![Err(ModelError { code: Code::UpstreamUnavailable, retry_after: None })];
     };
     let deltas = deltas(&answer).into_iter().map(ModelEvent::Content);
     deltas.chain([ModelEvent::Finished]).map(Ok).collect()

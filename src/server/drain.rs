@@ -13,6 +13,10 @@ const LOOK: Duration = Duration::from_millis(25);
 /// How many sockets a second may come back: as many as a server lets in.
 const SOCKETS_A_SECOND: usize = 1_000;
 
+/// What the last answers get to be recorded and written: a request gives its place back when its model
+/// is done, a moment before its final message is on the socket.
+const LAST_FINALS: Duration = Duration::from_millis(200);
+
 /// What plain connections get to finish their last response.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -24,6 +28,9 @@ pub(super) async fn drain(edge: &Edge, window: Duration) {
     let end = Instant::now() + window;
     let spread = spread(sockets, window);
     until(end - spread, || edge.admission.in_flight() == 0).await;
+    if sockets > 0 {
+        tokio::time::sleep(LAST_FINALS).await;
+    }
     edge.sockets.close_all(spread);
     until(end, || edge.sockets.open() == 0).await;
     tracing::info!(in_flight = edge.admission.in_flight(), sockets = edge.sockets.open(), "left");

@@ -81,11 +81,8 @@ impl FromSql for Nanoseconds {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let nanoseconds = value.as_i64()?;
         let distance = Duration::from_nanos(nanoseconds.unsigned_abs());
-        let time = if nanoseconds < 0 {
-            UNIX_EPOCH.checked_sub(distance)
-        } else {
-            UNIX_EPOCH.checked_add(distance)
-        };
+        let time =
+            if nanoseconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
         time.map(Self).ok_or(FromSqlError::OutOfRange(nanoseconds))
     }
 }
@@ -110,9 +107,7 @@ impl ToSql for Id {
 
 impl FromSql for Id {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        Uuid::from_slice(value.as_blob()?)
-            .map(Self)
-            .map_err(|_| unreadable::<Uuid>())
+        Uuid::from_slice(value.as_blob()?).map(Self).map_err(|_| unreadable::<Uuid>())
     }
 }
 
@@ -136,11 +131,7 @@ impl ToSql for Global {
 
 impl FromSql for Global {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        value
-            .as_str()?
-            .parse()
-            .map(Self)
-            .map_err(|_| unreadable::<GlobalId>())
+        value.as_str()?.parse().map(Self).map_err(|_| unreadable::<GlobalId>())
     }
 }
 
@@ -171,9 +162,7 @@ impl<T: Serialize> ToSql for Json<T> {
 
 impl<T: DeserializeOwned> FromSql for Json<T> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        serde_json::from_str(value.as_str()?)
-            .map(Self)
-            .map_err(|_| unreadable::<T>())
+        serde_json::from_str(value.as_str()?).map(Self).map_err(|_| unreadable::<T>())
     }
 }
 
@@ -185,9 +174,7 @@ mod tests {
 
     fn there_and_back<T: FromSql>(value: impl ToSql) -> T {
         let connection = Connection::open_in_memory().unwrap();
-        connection
-            .query_row("SELECT ?1", [value], |row| row.get(0))
-            .unwrap()
+        connection.query_row("SELECT ?1", [value], |row| row.get(0)).unwrap()
     }
 
     #[rstest::rstest]
@@ -208,9 +195,7 @@ mod tests {
     fn what_cannot_be_read_is_corrupt_and_its_content_is_not_told() {
         let connection = Connection::open_in_memory().unwrap();
         let error = connection
-            .query_row(r#"SELECT '{"secret answer":1'"#, [], |row| {
-                row.get::<_, Json<Vec<String>>>(0)
-            })
+            .query_row(r#"SELECT '{"secret answer":1'"#, [], |row| row.get::<_, Json<Vec<String>>>(0))
             .map(|json| json.0)
             .map_err(store_error)
             .unwrap_err();

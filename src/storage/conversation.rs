@@ -90,9 +90,7 @@ fn expired(
 
 fn forget(connection: &Connection, owner: UserId) -> rusqlite::Result<()> {
     // Its messages go with it.
-    connection
-        .prepare_cached("DELETE FROM conversations WHERE owner = ?1")?
-        .execute([Owner(owner)])?;
+    connection.prepare_cached("DELETE FROM conversations WHERE owner = ?1")?.execute([Owner(owner)])?;
     Ok(())
 }
 
@@ -196,20 +194,14 @@ mod tests {
     }
 
     fn rows(connection: &Connection) -> i64 {
-        connection
-            .query_row("SELECT count(*) FROM messages", [], |row| row.get(0))
-            .unwrap()
+        connection.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap()
     }
 
     #[test]
     fn every_field_of_a_message_comes_back() {
         let connection = in_memory();
         let question = a_message(1, "why?");
-        let answer = ChatMessage {
-            role: Role::Assistant,
-            chunk_id: Some(u32::MAX),
-            ..a_message(2, "42")
-        };
+        let answer = ChatMessage { role: Role::Assistant, chunk_id: Some(u32::MAX), ..a_message(2, "42") };
         let failed = ChatMessage {
             role: Role::System,
             errors: vec!["sorry \"alice\"".to_owned(), "A1000".to_owned()],
@@ -218,10 +210,7 @@ mod tests {
         for message in [&question, &answer, &failed] {
             add(&connection, ALICE, message);
         }
-        assert_eq!(
-            messages(&connection, &LIMITS, ALICE, at(3)).unwrap(),
-            [question, answer, failed]
-        );
+        assert_eq!(messages(&connection, &LIMITS, ALICE, at(3)).unwrap(), [question, answer, failed]);
     }
 
     #[test]
@@ -248,11 +237,7 @@ mod tests {
         let connection = in_memory();
         let message = a_message(1, "first");
         add(&connection, ALICE, &message);
-        let again = ChatMessage {
-            content: "second".to_owned(),
-            timestamp: at(1_000),
-            ..message
-        };
+        let again = ChatMessage { content: "second".to_owned(), timestamp: at(1_000), ..message };
         add(&connection, ALICE, &again);
         assert_eq!(contents(&connection, ALICE, at(1)), ["first"]);
         assert_eq!(contents(&connection, ALICE, at(2) + LIMITS.expiry), [""; 0]);
@@ -263,10 +248,7 @@ mod tests {
         let connection = in_memory();
         add(&connection, ALICE, &a_message(0, "old"));
         add(&connection, ALICE, &a_message(100, "new"));
-        assert_eq!(
-            contents(&connection, ALICE, at(100) + LIMITS.expiry),
-            ["old", "new"]
-        );
+        assert_eq!(contents(&connection, ALICE, at(100) + LIMITS.expiry), ["old", "new"]);
         assert_eq!(contents(&connection, ALICE, at(101) + LIMITS.expiry), [""; 0]);
     }
 
@@ -275,14 +257,7 @@ mod tests {
         let connection = in_memory();
         add(&connection, ALICE, &a_message(0, "old"));
         let later = at(1) + LIMITS.expiry;
-        add(
-            &connection,
-            ALICE,
-            &ChatMessage {
-                timestamp: later,
-                ..a_message(0, "new")
-            },
-        );
+        add(&connection, ALICE, &ChatMessage { timestamp: later, ..a_message(0, "new") });
         assert_eq!(contents(&connection, ALICE, later), ["new"]);
     }
 
@@ -292,14 +267,8 @@ mod tests {
         add(&connection, ALICE, &a_message(0, "old"));
         add(&connection, ALICE, &a_message(1, "old too"));
         add(&connection, MALLORY, &a_message(2, "newer"));
-        assert_eq!(
-            forget_expired(&connection, &LIMITS, at(1) + LIMITS.expiry).unwrap(),
-            0
-        );
-        assert_eq!(
-            forget_expired(&connection, &LIMITS, at(2) + LIMITS.expiry).unwrap(),
-            1
-        );
+        assert_eq!(forget_expired(&connection, &LIMITS, at(1) + LIMITS.expiry).unwrap(), 0);
+        assert_eq!(forget_expired(&connection, &LIMITS, at(2) + LIMITS.expiry).unwrap(), 1);
         assert_eq!(rows(&connection), 1);
         assert_eq!(contents(&connection, MALLORY, at(2)), ["newer"]);
     }
@@ -308,10 +277,7 @@ mod tests {
     fn another_owners_messages_never_appear_even_under_the_same_id() {
         let connection = in_memory();
         let hers = a_message(1, "alice's");
-        let his = ChatMessage {
-            content: "mallory's".to_owned(),
-            ..hers.clone()
-        };
+        let his = ChatMessage { content: "mallory's".to_owned(), ..hers.clone() };
         add(&connection, ALICE, &hers);
         add(&connection, MALLORY, &his);
         assert_eq!(contents(&connection, ALICE, at(1)), ["alice's"]);
@@ -325,15 +291,9 @@ mod tests {
         for number in 1..=5 {
             add(&connection, ALICE, &a_message(number, &number.to_string()));
         }
-        let two = ConversationLimits {
-            messages: 2,
-            ..LIMITS
-        };
+        let two = ConversationLimits { messages: 2, ..LIMITS };
         let found = messages(&connection, &two, ALICE, at(5)).unwrap();
-        assert_eq!(
-            found.iter().map(|message| &*message.content).collect::<Vec<_>>(),
-            ["4", "5"]
-        );
+        assert_eq!(found.iter().map(|message| &*message.content).collect::<Vec<_>>(), ["4", "5"]);
     }
 
     #[rstest::rstest]

@@ -72,9 +72,7 @@ pub(super) fn terminal(connection: &Connection, id: RequestId) -> rusqlite::Resu
 
 /// Raises every unfinished request's `interruptions` and returns them all, oldest first.
 pub(super) fn take_unfinished(connection: &Connection) -> rusqlite::Result<Vec<AcceptedRecord>> {
-    connection
-        .prepare_cached("UPDATE accepted SET interruptions = interruptions + 1")?
-        .execute([])?;
+    connection.prepare_cached("UPDATE accepted SET interruptions = interruptions + 1")?.execute([])?;
     connection
         .prepare_cached("SELECT * FROM accepted ORDER BY accepted_at, request_id")?
         .query_map([], accepted_record)?
@@ -94,9 +92,7 @@ pub(super) fn terminals_since(
 
 /// Forgets the requests that ended before `before`; returns how many.
 pub(super) fn forget_ended_before(connection: &Connection, before: SystemTime) -> rusqlite::Result<usize> {
-    connection
-        .prepare_cached("DELETE FROM terminals WHERE ended_at < ?1")?
-        .execute([Nanoseconds(before)])
+    connection.prepare_cached("DELETE FROM terminals WHERE ended_at < ?1")?.execute([Nanoseconds(before)])
 }
 
 fn accepted_record(row: &Row<'_>) -> rusqlite::Result<AcceptedRecord> {
@@ -106,9 +102,7 @@ fn accepted_record(row: &Row<'_>) -> rusqlite::Result<AcceptedRecord> {
         action: row.get("action")?,
         input: row.get::<_, Json<_>>("input")?.0,
         resource_id: row.get::<_, Option<Global>>("resource_id")?.map(|id| id.0),
-        resource: row
-            .get::<_, Option<Json<Resource>>>("resource")?
-            .map(|json| Arc::new(json.0)),
+        resource: row.get::<_, Option<Json<Resource>>>("resource")?.map(|json| Arc::new(json.0)),
         client_subscription_id: row.get("client_subscription_id")?,
         platform_origin: row.get("platform_origin")?,
         accepted_at: row.get::<_, Nanoseconds>("accepted_at")?.0,
@@ -168,10 +162,7 @@ mod tests {
                 id: GlobalId::of("Issue", 52),
                 title: "Slow \"pipeline\"".to_owned(),
                 description: "Zeile eins\nLinie zwei".to_owned(),
-                comments: vec![Comment {
-                    author: "bob".to_owned(),
-                    text: "👍".to_owned(),
-                }],
+                comments: vec![Comment { author: "bob".to_owned(), text: "👍".to_owned() }],
             })),
             client_subscription_id: Some("randomId".to_owned()),
             platform_origin: Some("vs_code_extension".to_owned()),
@@ -189,9 +180,7 @@ mod tests {
             action: record.action.clone(),
             resource_id: record.resource_id.clone(),
             client_subscription_id: record.client_subscription_id.clone(),
-            outcome: Outcome::Completed {
-                content: content.to_owned(),
-            },
+            outcome: Outcome::Completed { content: content.to_owned() },
             model: Some("embedded/extractive".to_owned()),
             message_id: MessageId::new(),
             ended_at: record.accepted_at + Duration::from_secs(2),
@@ -199,11 +188,7 @@ mod tests {
     }
 
     fn unfinished(connection: &Connection) -> Vec<RequestId> {
-        take_unfinished(connection)
-            .unwrap()
-            .iter()
-            .map(|record| record.request_id)
-            .collect()
+        take_unfinished(connection).unwrap().iter().map(|record| record.request_id).collect()
     }
 
     #[test]
@@ -221,10 +206,7 @@ mod tests {
         accept(&connection, &full).unwrap();
         accept(&connection, &bare).unwrap();
         let taken = take_unfinished(&connection).unwrap();
-        let raised = |record| AcceptedRecord {
-            interruptions: 1,
-            ..record
-        };
+        let raised = |record| AcceptedRecord { interruptions: 1, ..record };
         assert_eq!(taken, [raised(full), raised(bare)]);
     }
 
@@ -246,10 +228,7 @@ mod tests {
         accept(&connection, &record).unwrap();
         let first = a_terminal(&record, "42");
         let mut second = a_terminal(&record, "");
-        second.outcome = Outcome::Failed {
-            failure: Failure::internal(Hop::Cache),
-            partial: String::new(),
-        };
+        second.outcome = Outcome::Failed { failure: Failure::internal(Hop::Cache), partial: String::new() };
         assert_eq!(end(&connection, first.clone()).unwrap(), first);
         assert_eq!(end(&connection, second).unwrap(), first);
         assert_eq!(terminal(&connection, record.request_id).unwrap(), Some(first));
@@ -275,10 +254,7 @@ mod tests {
         for terminal in [&third, &first, &second] {
             end(&connection, terminal.clone()).unwrap();
         }
-        assert_eq!(
-            terminals_since(&connection, second.ended_at).unwrap(),
-            [second, third]
-        );
+        assert_eq!(terminals_since(&connection, second.ended_at).unwrap(), [second, third]);
     }
 
     #[test]

@@ -91,10 +91,7 @@ const ROOM_BYTES: i32 = 256 * 1024;
 
 /// Creates the data folder, readable by its owner only, so that a crash cannot lose it again.
 pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
-    let missing: Vec<&Path> = folder
-        .ancestors()
-        .take_while(|ancestor| !ancestor.exists())
-        .collect();
+    let missing: Vec<&Path> = folder.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -102,11 +99,7 @@ pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)?;
     // The last ancestor of a relative path is the empty one: it has no parent and is no folder to create.
     for parent in missing.into_iter().filter_map(Path::parent) {
-        sync_folder(if parent.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            parent
-        })?;
+        sync_folder(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
     }
     Ok(())
 }
@@ -114,10 +107,7 @@ pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
 /// The connection that writes, with the tables up to date and every commit synced.
 pub(super) fn open_writer(folder: &Path) -> Result<(Connection, PathBuf), OpenError> {
     let path = folder.join(FILE_NAME);
-    create_file(folder, &path).map_err(|source| OpenError::Folder {
-        folder: folder.to_owned(),
-        source,
-    })?;
+    create_file(folder, &path).map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
     let connection = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .and_then(|mut connection| {
             refuse_newer(&connection)?;
@@ -136,9 +126,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
 
 /// Writes something of a request's size and takes it away again: fails when a request would fail.
 pub(super) fn check_room(connection: &Connection) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT INTO room VALUES (zeroblob(?1))")?
-        .execute([ROOM_BYTES])?;
+    connection.prepare_cached("INSERT INTO room VALUES (zeroblob(?1))")?.execute([ROOM_BYTES])?;
     connection.prepare_cached("DELETE FROM room")?.execute([])?;
     Ok(())
 }
@@ -160,11 +148,7 @@ impl Unfit {
     fn at(self, path: &Path) -> OpenError {
         let path = path.to_owned();
         match self {
-            Self::Newer(found) => OpenError::NewerSchema {
-                path,
-                found,
-                known: VERSION,
-            },
+            Self::Newer(found) => OpenError::NewerSchema { path, found, known: VERSION },
             Self::NotDurable(mode) => OpenError::NotDurable { path, mode },
             Self::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
                 OpenError::NotADatabase { path }
@@ -189,11 +173,7 @@ fn create_file(folder: &Path, path: &Path) -> io::Result<()> {
 
 /// A new name in a folder survives a crash only once the folder itself is synced.
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(folder)?.sync_all()
-    } else {
-        Ok(())
-    }
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 fn open(path: &Path, access: OpenFlags) -> Result<Connection, Unfit> {
@@ -255,9 +235,7 @@ mod tests {
     use super::*;
 
     fn pragma<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> T {
-        connection
-            .pragma_query_value(None, name, |row| row.get(0))
-            .unwrap()
+        connection.pragma_query_value(None, name, |row| row.get(0)).unwrap()
     }
 
     #[test]
@@ -289,17 +267,7 @@ mod tests {
         let before = fs::read(&path).unwrap();
 
         let error = open_writer(folder.path()).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                OpenError::NewerSchema {
-                    found: 7,
-                    known: 1,
-                    ..
-                }
-            ),
-            "{error:?}"
-        );
+        assert!(matches!(error, OpenError::NewerSchema { found: 7, known: 1, .. }), "{error:?}");
         assert!(error.to_string().contains(FILE_NAME), "{error}");
         assert_eq!(fs::read(&path).unwrap(), before);
     }
@@ -328,11 +296,7 @@ mod tests {
         assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
         let log = folder.join(format!("{FILE_NAME}-wal"));
         for file in [&path, &log] {
-            assert_eq!(
-                fs::metadata(file).unwrap().permissions().mode() & 0o777,
-                0o600,
-                "{file:?}"
-            );
+            assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
         }
         drop(connection);
     }

@@ -35,13 +35,8 @@ impl<J: Send + 'static> Worker<J> {
         work: impl FnOnce(mpsc::Receiver<J>) + Send + 'static,
     ) -> Result<Self, io::Error> {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || work(jobs))?;
-        Ok(Self {
-            queue: Mutex::new(Some(queue)),
-            thread: Mutex::new(Some(thread)),
-        })
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || work(jobs))?;
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
 
     /// Hands the job over and waits for its answer.
@@ -55,10 +50,7 @@ impl<J: Send + 'static> Worker<J> {
             answered.await.map_err(|_| closed())?
         };
         tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| {
-            Err(StoreError::Unavailable(format!(
-                "no answer within {} s",
-                PATIENCE.as_secs()
-            )))
+            Err(StoreError::Unavailable(format!("no answer within {} s", PATIENCE.as_secs())))
         })
     }
 }
@@ -147,10 +139,7 @@ mod tests {
         })
         .unwrap();
         let refused = worker.ask(|answer| (21, answer)).await;
-        assert_eq!(
-            refused,
-            Err(StoreError::Unavailable("no answer within 10 s".to_owned()))
-        );
+        assert_eq!(refused, Err(StoreError::Unavailable("no answer within 10 s".to_owned())));
         let_go.send(()).unwrap();
     }
 }

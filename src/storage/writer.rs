@@ -49,12 +49,7 @@ where
 {
     pub fn job(wanted: Wanted, statements: W, asker: Answer<T>) -> Box<dyn Job> {
         let written = Err(StoreError::Unavailable("the write was not reached".to_owned()));
-        Box::new(Self {
-            statements: Some(statements),
-            written,
-            asker,
-            wanted,
-        })
+        Box::new(Self { statements: Some(statements), written, asker, wanted })
     }
 }
 
@@ -89,10 +84,7 @@ pub(super) struct Record {
 
 impl Record {
     pub fn new() -> Self {
-        Self {
-            commits: AtomicU64::new(0),
-            writable: AtomicBool::new(true),
-        }
+        Self { commits: AtomicU64::new(0), writable: AtomicBool::new(true) }
     }
 
     pub fn commits(&self) -> u64 {
@@ -172,9 +164,8 @@ struct Written {
 }
 
 fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<Written, StoreError> {
-    let mut transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(store_error)?;
+    let mut transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(store_error)?;
     let mut trouble = None;
     for job in batch {
         // A savepoint each, so that a job that fails takes nothing of the others with it.
@@ -234,9 +225,7 @@ mod tests {
     }
 
     fn rows(connection: &Connection, table: &str) -> i64 {
-        connection
-            .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))
-            .unwrap()
+        connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
     }
 
     #[test]
@@ -261,10 +250,7 @@ mod tests {
         let (late, late_answer) = insert("INSERT INTO parent VALUES (3)");
         write(&mut connection, &record, vec![good, bad, late]);
         assert_eq!(good_answer.blocking_recv().unwrap(), Ok(1));
-        assert!(matches!(
-            bad_answer.blocking_recv().unwrap(),
-            Err(StoreError::Unavailable(_))
-        ));
+        assert!(matches!(bad_answer.blocking_recv().unwrap(), Err(StoreError::Unavailable(_))));
         assert_eq!(late_answer.blocking_recv().unwrap(), Ok(1));
         assert_eq!(rows(&connection, "parent"), 2);
     }
@@ -275,18 +261,9 @@ mod tests {
         let (good, good_answer) = insert("INSERT INTO parent VALUES (1)");
         let (dangling, dangling_answer) = insert("INSERT INTO child VALUES (99)");
         write(&mut connection, &record, vec![good, dangling]);
-        assert!(matches!(
-            good_answer.blocking_recv().unwrap(),
-            Err(StoreError::Unavailable(_))
-        ));
-        assert!(matches!(
-            dangling_answer.blocking_recv().unwrap(),
-            Err(StoreError::Unavailable(_))
-        ));
-        assert_eq!(
-            (rows(&connection, "parent"), record.commits(), record.writable()),
-            (0, 0, false)
-        );
+        assert!(matches!(good_answer.blocking_recv().unwrap(), Err(StoreError::Unavailable(_))));
+        assert!(matches!(dangling_answer.blocking_recv().unwrap(), Err(StoreError::Unavailable(_))));
+        assert_eq!((rows(&connection, "parent"), record.commits(), record.writable()), (0, 0, false));
 
         let (next, next_answer) = insert("INSERT INTO parent VALUES (2)");
         write(&mut connection, &record, vec![next]);
@@ -302,30 +279,21 @@ mod tests {
         let (ending, _) = job(Wanted::Always, |connection| connection.execute_batch("ROLLBACK"));
         let (after, after_answer) = insert("INSERT INTO parent VALUES (2)");
         write(&mut connection, &record, vec![before, ending, after]);
-        assert!(matches!(
-            before_answer.blocking_recv().unwrap(),
-            Err(StoreError::Unavailable(_))
-        ));
-        assert!(matches!(
-            after_answer.blocking_recv().unwrap(),
-            Err(StoreError::Unavailable(_))
-        ));
+        assert!(matches!(before_answer.blocking_recv().unwrap(), Err(StoreError::Unavailable(_))));
+        assert!(matches!(after_answer.blocking_recv().unwrap(), Err(StoreError::Unavailable(_))));
         assert_eq!(rows(&connection, "parent"), 0);
     }
 
     #[test]
     fn what_nobody_waits_for_is_written_only_when_always_wanted() {
         let (mut connection, record) = database();
-        let (given_up, answer) = job(Wanted::WhileAwaited, |connection| {
-            connection.execute("INSERT INTO parent VALUES (1)", [])
-        });
+        let (given_up, answer) =
+            job(Wanted::WhileAwaited, |connection| connection.execute("INSERT INTO parent VALUES (1)", []));
         drop(answer);
         let (owed, answer) = insert("INSERT INTO parent VALUES (2)");
         drop(answer);
         write(&mut connection, &record, vec![given_up, owed]);
-        let written: i64 = connection
-            .query_row("SELECT id FROM parent", [], |row| row.get(0))
-            .unwrap();
+        let written: i64 = connection.query_row("SELECT id FROM parent", [], |row| row.get(0)).unwrap();
         assert_eq!(written, 2);
     }
 }

@@ -89,6 +89,8 @@ fn graphql(world: &World, tree: &Tree) -> Graphql {
         max_query_characters: 10_000,
         max_aliases: 32,
         max_page_size: 100,
+        max_label_characters: 500,
+        max_flag_names: 100,
     };
     Graphql::new(GraphqlParts {
         catalogue: world.parts().catalogue,

@@ -81,25 +81,19 @@ impl UserLog {
         if event.kind == EventKind::Final {
             trail.ended_at = Some(now);
         }
-        let size = event.size();
         state.events.insert(offset, event);
         drop(state);
         self.head.send_replace(offset);
-        size
     }
 
-    /// Removes everything of a finished request. Returns its size.
-    pub(super) fn remove(&self, request_id: RequestId) -> usize {
+    /// Removes everything of a finished request.
+    pub(super) fn remove(&self, request_id: RequestId) {
         let mut state = self.write();
-        let Some(trail) = state.trails.remove(&request_id) else {
-            return 0;
-        };
-        let mut size = 0;
+        let Some(trail) = state.trails.remove(&request_id) else { return };
         for offset in trail.offsets {
-            size += state.events.remove(&offset).map_or(0, |event| event.size());
+            state.events.remove(&offset);
             state.removed_through = state.removed_through.max(offset);
         }
-        size
     }
 
     pub(super) fn acknowledge(&self, request_id: RequestId) {

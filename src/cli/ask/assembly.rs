@@ -56,14 +56,8 @@ struct Fields {
 impl Event {
     /// The event in a subscription's payload; `None` when it is about nothing or another request.
     pub(super) fn of(payload: &Value, request_id: &str) -> Result<Option<Self>, AskError> {
-        let odd = |error| AskError::NotUnderstood {
-            what: format!("a message ({error})"),
-        };
-        let Payload {
-            data,
-            errors,
-            extensions,
-        } = Payload::deserialize(payload).map_err(odd)?;
+        let odd = |error| AskError::NotUnderstood { what: format!("a message ({error})") };
+        let Payload { data, errors, extensions } = Payload::deserialize(payload).map_err(odd)?;
         if !errors.is_empty() {
             let reasons: Vec<String> = errors.into_iter().map(|error| error.message).collect();
             return Err(AskError::Failed(reasons.join("; ")));
@@ -75,11 +69,7 @@ impl Event {
         if fields.request_id.as_deref() != Some(request_id) {
             return Ok(None);
         }
-        Ok(Some(Self {
-            message,
-            fields,
-            model: extensions.model,
-        }))
+        Ok(Some(Self { message, fields, model: extensions.model }))
     }
 }
 
@@ -117,18 +107,9 @@ impl Assembly {
         let content = fields.content.as_deref().unwrap_or_default();
         let errors = fields.errors.as_deref().unwrap_or_default();
         match fields.chunk_id {
-            Some(number) => Taken {
-                text: self.chunk(number, content),
-                end: None,
-            },
-            None if errors.is_empty() => Taken {
-                text: self.whole(content),
-                end: Some(End::Complete),
-            },
-            None => Taken {
-                text: String::new(),
-                end: Some(End::Failed(errors.join("; "))),
-            },
+            Some(number) => Taken { text: self.chunk(number, content), end: None },
+            None if errors.is_empty() => Taken { text: self.whole(content), end: Some(End::Complete) },
+            None => Taken { text: String::new(), end: Some(End::Failed(errors.join("; "))) },
         }
     }
 
@@ -177,9 +158,7 @@ mod tests {
     }
 
     fn event(chunk_id: Option<u32>, content: &str, errors: &[&str]) -> Event {
-        Event::of(&payload(chunk_id, content, errors), "r")
-            .unwrap()
-            .unwrap()
+        Event::of(&payload(chunk_id, content, errors), "r").unwrap().unwrap()
     }
 
     fn texts(assembly: &mut Assembly, events: &[Event]) -> Vec<String> {
@@ -192,22 +171,12 @@ mod tests {
         let chunks = [event(Some(1), "Hello ", &[]), event(Some(2), "world", &[])];
         assert_eq!(texts(&mut assembly, &chunks), ["Hello ", "world"]);
         let taken = assembly.take(&event(None, "Hello world", &[]));
-        assert_eq!(
-            taken,
-            Taken {
-                text: String::new(),
-                end: Some(End::Complete)
-            }
-        );
+        assert_eq!(taken, Taken { text: String::new(), end: Some(End::Complete) });
     }
 
     #[test]
     fn chunks_out_of_order_are_put_in_order() {
-        let events = [
-            event(Some(3), "c", &[]),
-            event(Some(1), "a", &[]),
-            event(Some(2), "b", &[]),
-        ];
+        let events = [event(Some(3), "c", &[]), event(Some(1), "a", &[]), event(Some(2), "b", &[])];
         assert_eq!(texts(&mut Assembly::default(), &events), ["", "a", "bc"]);
     }
 
@@ -219,10 +188,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_comes_only_whole_is_shown_whole() {
-        assert_eq!(
-            Assembly::default().take(&event(None, "All of it.", &[])).text,
-            "All of it."
-        );
+        assert_eq!(Assembly::default().take(&event(None, "All of it.", &[])).text, "All of it.");
     }
 
     #[test]
@@ -245,13 +211,7 @@ mod tests {
         assembly.take(&event(Some(1), "Hel", &[]));
         let taken = assembly.take(&event(None, "Sorry.", &["Sorry.", "Error code: A1003"]));
         let end = Some(End::Failed("Sorry.; Error code: A1003".to_owned()));
-        assert_eq!(
-            taken,
-            Taken {
-                text: String::new(),
-                end
-            }
-        );
+        assert_eq!(taken, Taken { text: String::new(), end });
         assert!(!assembly.ends_with_a_line());
     }
 
@@ -268,11 +228,7 @@ mod tests {
         let confirmation =
             json!({ "data": { "aiCompletionResponse": null }, "extensions": { "subscribed": true } });
         assert!(Event::of(&confirmation, "r").unwrap().is_none());
-        assert!(
-            Event::of(&payload(Some(1), "x", &[]), "another")
-                .unwrap()
-                .is_none()
-        );
+        assert!(Event::of(&payload(Some(1), "x", &[]), "another").unwrap().is_none());
     }
 
     #[test]
@@ -285,18 +241,12 @@ mod tests {
     fn the_model_is_named_beside_the_last_message() {
         let mut payload = payload(None, "x", &[]);
         payload["extensions"] = json!({ "model": "embedded/extractive" });
-        assert_eq!(
-            Event::of(&payload, "r").unwrap().unwrap().model.as_deref(),
-            Some("embedded/extractive")
-        );
+        assert_eq!(Event::of(&payload, "r").unwrap().unwrap().model.as_deref(), Some("embedded/extractive"));
     }
 
     #[test]
     fn a_message_of_another_shape_is_not_understood() {
         let odd = json!({ "data": { "aiCompletionResponse": { "content": 7 } } });
-        assert!(matches!(
-            Event::of(&odd, "r"),
-            Err(AskError::NotUnderstood { .. })
-        ));
+        assert!(matches!(Event::of(&odd, "r"), Err(AskError::NotUnderstood { .. })));
     }
 }

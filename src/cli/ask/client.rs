@@ -39,20 +39,9 @@ pub(super) struct Asked {
 impl Client {
     pub(super) fn new(address: SocketAddr, token: &str) -> Result<Self, AskError> {
         // A proxy of the environment has no business between this process and the machine it runs on.
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            .timeout(RESPONSE)
-            .build();
-        let http = http.map_err(|source| AskError::Unreachable {
-            address: address.to_string(),
-            source,
-        })?;
-        Ok(Self {
-            http,
-            address,
-            token: token.to_owned(),
-        })
+        let http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT).timeout(RESPONSE).build();
+        let http = http.map_err(|source| AskError::Unreachable { address: address.to_string(), source })?;
+        Ok(Self { http, address, token: token.to_owned() })
     }
 
     /// The actions the server offers and what each takes.
@@ -64,15 +53,9 @@ impl Client {
     pub(super) async fn ask(&self, input: serde_json::Map<String, Value>) -> Result<Asked, AskError> {
         let client_subscription_id = Uuid::new_v4().to_string();
         let at = Instant::now();
-        let data = self
-            .execute(ASK, variables(input, &client_subscription_id))
-            .await?;
+        let data = self.execute(ASK, variables(input, &client_subscription_id)).await?;
         let request_id = accepted(&data)?;
-        Ok(Asked {
-            request_id,
-            client_subscription_id,
-            at,
-        })
+        Ok(Asked { request_id, client_subscription_id, at })
     }
 
     pub(super) async fn cancel(&self, request_id: &str) -> Result<(), AskError> {
@@ -82,10 +65,7 @@ impl Client {
     }
 
     async fn execute(&self, query: &str, variables: Value) -> Result<Value, AskError> {
-        let unreachable = |source| AskError::Unreachable {
-            address: self.address.to_string(),
-            source,
-        };
+        let unreachable = |source| AskError::Unreachable { address: self.address.to_string(), source };
         let response = self
             .http
             .post(format!("http://{}/api/graphql", self.address))
@@ -98,10 +78,7 @@ impl Client {
         let body = response.bytes().await.map_err(unreachable)?;
         match serde_json::from_slice(&body) {
             Ok(response) => data_of(response),
-            Err(_) => Err(AskError::NotGraphql {
-                address: self.address.to_string(),
-                status,
-            }),
+            Err(_) => Err(AskError::NotGraphql { address: self.address.to_string(), status }),
         }
     }
 }
@@ -139,19 +116,14 @@ fn data_of(response: Response) -> Result<Value, AskError> {
         let messages: Vec<String> = response.errors.into_iter().map(|error| error.message).collect();
         return Err(AskError::Refused(messages.join("; ")));
     }
-    response.data.ok_or_else(|| AskError::NotUnderstood {
-        what: "a response without data".to_owned(),
-    })
+    response.data.ok_or_else(|| AskError::NotUnderstood { what: "a response without data".to_owned() })
 }
 
 /// What became of the mutation `field`.
 fn payload(data: &Value, field: &str) -> Result<Payload, AskError> {
-    let payload = data
-        .get(field)
-        .and_then(|payload| Payload::deserialize(payload).ok());
-    let payload = payload.ok_or_else(|| AskError::NotUnderstood {
-        what: format!("an odd {field} payload"),
-    })?;
+    let payload = data.get(field).and_then(|payload| Payload::deserialize(payload).ok());
+    let payload =
+        payload.ok_or_else(|| AskError::NotUnderstood { what: format!("an odd {field} payload") })?;
     if !payload.errors.is_empty() {
         return Err(AskError::Refused(payload.errors.join("; ")));
     }
@@ -161,9 +133,7 @@ fn payload(data: &Value, field: &str) -> Result<Payload, AskError> {
 fn accepted(data: &Value) -> Result<String, AskError> {
     payload(data, "aiAction")?
         .request_id
-        .ok_or_else(|| AskError::NotUnderstood {
-            what: "an accepted request without an id".to_owned(),
-        })
+        .ok_or_else(|| AskError::NotUnderstood { what: "an accepted request without an id".to_owned() })
 }
 
 #[cfg(test)]
@@ -195,10 +165,7 @@ mod tests {
         let data = json!({ "aiAction": { "requestId": null, "errors": ["Unknown method"] } });
         assert_eq!(accepted(&data).unwrap_err().to_string(), "Unknown method");
         let data = json!({ "aiCancel": { "errors": ["no such request"] } });
-        assert_eq!(
-            payload(&data, "aiCancel").unwrap_err().to_string(),
-            "no such request"
-        );
+        assert_eq!(payload(&data, "aiCancel").unwrap_err().to_string(), "no such request");
     }
 
     #[test]
@@ -212,9 +179,6 @@ mod tests {
     #[test]
     fn a_response_without_data_is_not_understood() {
         assert!(matches!(response(json!({})), Err(AskError::NotUnderstood { .. })));
-        assert!(matches!(
-            response(json!({ "data": null })),
-            Err(AskError::NotUnderstood { .. })
-        ));
+        assert!(matches!(response(json!({ "data": null })), Err(AskError::NotUnderstood { .. })));
     }
 }

@@ -47,9 +47,7 @@ impl<'c> Following<'c> {
     async fn try_next(&mut self) -> Result<Value, AskError> {
         let socket = match &mut self.socket {
             Some(socket) => socket,
-            None => self
-                .socket
-                .insert(Socket::subscribe(self.client, &self.client_subscription_id).await?),
+            None => self.socket.insert(Socket::subscribe(self.client, &self.client_subscription_id).await?),
         };
         socket.next().await
     }

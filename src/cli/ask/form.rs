@@ -48,11 +48,7 @@ pub(super) enum FormError {
     #[error("there is no action {action:?}; there are {known}")]
     UnknownAction { action: String, known: String },
     #[error("{action} has no input {input:?}; {known}")]
-    UnknownInput {
-        action: String,
-        input: String,
-        known: String,
-    },
+    UnknownInput { action: String, input: String, known: String },
     #[error("{action} needs a question: duologue ask \"...\"")]
     NoQuestion { action: String },
     #[error("{action} takes no question; {known}")]
@@ -88,27 +84,17 @@ pub(super) fn fill(answers: &Answers<'_>, actions: &[ActionForm]) -> Result<Map<
     form.with_question(answers, &mut filled)?;
     for input in &form.inputs {
         if input.required && !filled.contains_key(&input.name) {
-            return Err(FormError::NoInput {
-                action: form.name.clone(),
-                input: input.name.clone(),
-            });
+            return Err(FormError::NoInput { action: form.name.clone(), input: input.name.clone() });
         }
     }
     Ok(Map::from_iter([(form.name.clone(), filled.into())]))
 }
 
 fn find<'f>(action: &str, actions: &'f [ActionForm]) -> Result<&'f ActionForm, FormError> {
-    actions
-        .iter()
-        .find(|form| is_same_name(&form.name, action))
-        .ok_or_else(|| FormError::UnknownAction {
-            action: action.to_owned(),
-            known: actions
-                .iter()
-                .map(|form| form.name.as_str())
-                .collect::<Vec<_>>()
-                .join(", "),
-        })
+    actions.iter().find(|form| is_same_name(&form.name, action)).ok_or_else(|| FormError::UnknownAction {
+        action: action.to_owned(),
+        known: actions.iter().map(|form| form.name.as_str()).collect::<Vec<_>>().join(", "),
+    })
 }
 
 /// `summarize_comments` and `summarizeComments` are one name.
@@ -121,14 +107,13 @@ impl ActionForm {
     fn named(&self, given: &[(String, String)]) -> Result<Map<String, Value>, FormError> {
         let mut filled = Map::new();
         for (name, text) in given {
-            let input = self
-                .inputs
-                .iter()
-                .find(|input| is_same_name(&input.name, name))
-                .ok_or_else(|| FormError::UnknownInput {
-                    action: self.name.clone(),
-                    input: name.clone(),
-                    known: self.known_inputs(),
+            let input =
+                self.inputs.iter().find(|input| is_same_name(&input.name, name)).ok_or_else(|| {
+                    FormError::UnknownInput {
+                        action: self.name.clone(),
+                        input: name.clone(),
+                        known: self.known_inputs(),
+                    }
                 })?;
             filled.insert(input.name.clone(), input.value(text)?);
         }
@@ -142,14 +127,10 @@ impl ActionForm {
                 filled.insert(RESOURCE.to_owned(), resource.to_string().into());
             }
             (Some(_), None) => {
-                return Err(FormError::ResourceNotTaken {
-                    action: self.name.clone(),
-                });
+                return Err(FormError::ResourceNotTaken { action: self.name.clone() });
             }
             (None, Some(input)) if input.required && !filled.contains_key(RESOURCE) => {
-                return Err(FormError::NoResource {
-                    action: self.name.clone(),
-                });
+                return Err(FormError::NoResource { action: self.name.clone() });
             }
             (None, _) => {}
         }
@@ -173,25 +154,13 @@ impl ActionForm {
             }
             (None, []) => Ok(()),
             (None, [_]) => Err(FormError::NoQuestion { action }),
-            (Some(_), []) => Err(FormError::QuestionNotTaken {
-                action,
-                known: self.known_inputs(),
-            }),
-            (_, names) => Err(FormError::QuestionNotClear {
-                action,
-                names: names.join(", "),
-            }),
+            (Some(_), []) => Err(FormError::QuestionNotTaken { action, known: self.known_inputs() }),
+            (_, names) => Err(FormError::QuestionNotClear { action, names: names.join(", ") }),
         }
     }
 
     fn known_inputs(&self) -> String {
-        match self
-            .inputs
-            .iter()
-            .map(|input| input.name.as_str())
-            .collect::<Vec<_>>()
-            .as_slice()
-        {
+        match self.inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>().as_slice() {
             [] => "it has none".to_owned(),
             names => format!("its inputs are {}", names.join(", ")),
         }
@@ -202,9 +171,9 @@ impl Input {
     fn value(&self, text: &str) -> Result<Value, FormError> {
         match self.kind {
             InputKind::Text | InputKind::Word => Ok(text.into()),
-            InputKind::Json => serde_json::from_str(text).map_err(|_| FormError::NotJson {
-                input: self.name.clone(),
-            }),
+            InputKind::Json => {
+                serde_json::from_str(text).map_err(|_| FormError::NotJson { input: self.name.clone() })
+            }
         }
     }
 }

@@ -22,11 +22,7 @@ pub(super) enum Place {
     /// A server that was running already.
     There(SocketAddr),
     /// A server of our own.
-    Here {
-        address: SocketAddr,
-        stop: CancellationToken,
-        running: JoinHandle<Result<(), RunError>>,
-    },
+    Here { address: SocketAddr, stop: CancellationToken, running: JoinHandle<Result<(), RunError>> },
 }
 
 impl Place {
@@ -38,11 +34,7 @@ impl Place {
         let server = App::start(&inside(config)).await?;
         let (address, stop) = (server.address(), CancellationToken::new());
         let running = actix_rt::spawn(server.run_until(stop.clone().cancelled_owned()));
-        Ok(Self::Here {
-            address,
-            stop,
-            running,
-        })
+        Ok(Self::Here { address, stop, running })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -122,10 +114,8 @@ mod tests {
 
     #[test]
     fn the_server_inside_takes_a_free_port_of_this_machine() {
-        let variables = [
-            ("DUOLOGUE__SERVER__LISTEN", "0.0.0.0:80"),
-            ("DUOLOGUE__AUTH__DEVELOPMENT_TOKENS", "false"),
-        ];
+        let variables =
+            [("DUOLOGUE__SERVER__LISTEN", "0.0.0.0:80"), ("DUOLOGUE__AUTH__DEVELOPMENT_TOKENS", "false")];
         let config = Config::from_layers(None, &variables.into_iter().collect::<Environment>()).unwrap();
         assert_eq!(inside(&config).server.listen, "127.0.0.1:0".parse().unwrap());
     }

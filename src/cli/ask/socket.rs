@@ -34,15 +34,11 @@ impl Socket {
                 Incoming::Acknowledged => break,
                 Incoming::Ping => socket.send(json!({ "type": "pong" })).await?,
                 other => {
-                    return Err(AskError::NotUnderstood {
-                        what: format!("{other:?} first"),
-                    });
+                    return Err(AskError::NotUnderstood { what: format!("{other:?} first") });
                 }
             }
         }
-        socket
-            .send(json!({ "id": OPERATION, "type": "subscribe", "payload": payload }))
-            .await?;
+        socket.send(json!({ "id": OPERATION, "type": "subscribe", "payload": payload })).await?;
         Ok(socket)
     }
 
@@ -60,10 +56,7 @@ impl Socket {
 
     async fn connect(client: &Client) -> Result<Self, AskError> {
         let address = client.address.to_string();
-        let lost = |source| AskError::Socket {
-            address: address.clone(),
-            source: Box::new(source),
-        };
+        let lost = |source| AskError::Socket { address: address.clone(), source: Box::new(source) };
         let uri = format!("ws://{address}/api/graphql")
             .parse()
             .map_err(|error| lost(tungstenite::Error::from(error)))?;
@@ -75,10 +68,7 @@ impl Socket {
     }
 
     async fn send(&mut self, message: Value) -> Result<(), AskError> {
-        self.stream
-            .send(Message::text(message.to_string()))
-            .await
-            .map_err(|source| self.lost(source))
+        self.stream.send(Message::text(message.to_string())).await.map_err(|source| self.lost(source))
     }
 
     async fn receive(&mut self) -> Result<String, AskError> {
@@ -94,18 +84,13 @@ impl Socket {
     }
 
     fn lost(&self, source: tungstenite::Error) -> AskError {
-        AskError::Socket {
-            address: self.address.clone(),
-            source: Box::new(source),
-        }
+        AskError::Socket { address: self.address.clone(), source: Box::new(source) }
     }
 }
 
 fn closed(frame: Option<CloseFrame>) -> AskError {
     AskError::Closed(match frame {
-        Some(frame) => format!("{} {}", u16::from(frame.code), frame.reason)
-            .trim_end()
-            .to_owned(),
+        Some(frame) => format!("{} {}", u16::from(frame.code), frame.reason).trim_end().to_owned(),
         None => "without a reason".to_owned(),
     })
 }
@@ -131,9 +116,7 @@ struct Envelope {
 
 impl Incoming {
     fn of(text: &str) -> Result<Self, AskError> {
-        let not_understood = || AskError::NotUnderstood {
-            what: "a frame".to_owned(),
-        };
+        let not_understood = || AskError::NotUnderstood { what: "a frame".to_owned() };
         let Envelope { kind, payload } = serde_json::from_str(text).map_err(|_| not_understood())?;
         match kind.as_str() {
             "connection_ack" => Ok(Self::Acknowledged),
@@ -178,22 +161,13 @@ mod tests {
     #[test]
     fn anything_else_is_not_understood() {
         for text in ["", "[]", "7", r#"{"type":"data"}"#] {
-            assert!(
-                matches!(Incoming::of(text), Err(AskError::NotUnderstood { .. })),
-                "{text}"
-            );
+            assert!(matches!(Incoming::of(text), Err(AskError::NotUnderstood { .. })), "{text}");
         }
     }
 
     #[test]
     fn a_close_says_its_code_and_reason() {
-        let frame = CloseFrame {
-            code: 4403.into(),
-            reason: "Forbidden".into(),
-        };
-        assert_eq!(
-            closed(Some(frame)).to_string(),
-            "the server closed the websocket: 4403 Forbidden"
-        );
+        let frame = CloseFrame { code: 4403.into(), reason: "Forbidden".into() };
+        assert_eq!(closed(Some(frame)).to_string(), "the server closed the websocket: 4403 Forbidden");
     }
 }

@@ -16,12 +16,7 @@ pub(super) struct Summary {
 
 impl Summary {
     pub(super) fn of(asked: &Asked) -> Self {
-        Self {
-            request_id: asked.request_id.clone(),
-            asked_at: asked.at,
-            first_content: None,
-            model: None,
-        }
+        Self { request_id: asked.request_id.clone(), asked_at: asked.at, first_content: None, model: None }
     }
 
     /// Content was seen; only the first time counts.
@@ -35,10 +30,7 @@ impl Summary {
 
     pub(super) fn line(&self) -> String {
         let mut parts = vec![format!("request {}", self.request_id)];
-        parts.extend(
-            self.first_content
-                .map(|wait| format!("first chunk {}", readable(wait))),
-        );
+        parts.extend(self.first_content.map(|wait| format!("first chunk {}", readable(wait))));
         parts.push(format!("total {}", readable(self.asked_at.elapsed())));
         parts.extend(self.model.clone());
         parts.join(" | ")
@@ -57,11 +49,7 @@ mod tests {
     use super::*;
 
     fn asked() -> Asked {
-        Asked {
-            request_id: "r-1".to_owned(),
-            client_subscription_id: "c".to_owned(),
-            at: Instant::now(),
-        }
+        Asked { request_id: "r-1".to_owned(), client_subscription_id: "c".to_owned(), at: Instant::now() }
     }
 
     #[tokio::test(start_paused = true)]
@@ -72,10 +60,7 @@ mod tests {
         tokio::time::advance(Duration::from_millis(2_330)).await;
         summary.first_content();
         summary.model(Some("embedded/extractive".to_owned()));
-        assert_eq!(
-            summary.line(),
-            "request r-1 | first chunk 120 ms | total 2.5 s | embedded/extractive"
-        );
+        assert_eq!(summary.line(), "request r-1 | first chunk 120 ms | total 2.5 s | embedded/extractive");
     }
 
     #[tokio::test(start_paused = true)]

@@ -55,10 +55,7 @@ impl Index {
             .documents
             .iter()
             .enumerate()
-            .map(|(index, document)| Hit {
-                index,
-                score: self.score(&query, document),
-            })
+            .map(|(index, document)| Hit { index, score: self.score(&query, document) })
             .filter(|hit| hit.score > 0.0)
             .collect();
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
@@ -68,13 +65,9 @@ impl Index {
     /// How much of the query occurs in one of the texts, from 0 to 1.
     pub(super) fn coverage(&self, query: &[String], indexes: impl IntoIterator<Item = usize>) -> f64 {
         let query: BTreeSet<&String> = query.iter().collect();
-        let documents: Vec<&Document> = indexes
-            .into_iter()
-            .filter_map(|index| self.documents.get(index))
-            .collect();
-        let found = query
-            .iter()
-            .filter(|term| documents.iter().any(|text| text.counts.contains_key(**term)));
+        let documents: Vec<&Document> =
+            indexes.into_iter().filter_map(|index| self.documents.get(index)).collect();
+        let found = query.iter().filter(|term| documents.iter().any(|text| text.counts.contains_key(**term)));
         found.count() as f64 / query.len().max(1) as f64
     }
 
@@ -85,12 +78,8 @@ impl Index {
     fn score(&self, query: &BTreeSet<&String>, document: &Document) -> f64 {
         let length = document.length as f64 / self.average_length.max(1.0);
         let damping = SATURATION * (1.0 - LENGTH_WEIGHT + LENGTH_WEIGHT * length);
-        let found = query
-            .iter()
-            .filter_map(|term| Some((term, *document.counts.get(*term)? as f64)));
-        found
-            .map(|(term, count)| self.rarity(term) * count * (SATURATION + 1.0) / (count + damping))
-            .sum()
+        let found = query.iter().filter_map(|term| Some((term, *document.counts.get(*term)? as f64)));
+        found.map(|(term, count)| self.rarity(term) * count * (SATURATION + 1.0) / (count + damping)).sum()
     }
 
     fn rarity(&self, term: &str) -> f64 {
@@ -105,11 +94,7 @@ mod tests {
     use super::*;
 
     fn index(texts: &[&str]) -> Index {
-        Index::new(
-            texts
-                .iter()
-                .map(|text| text.split(' ').map(str::to_owned).collect()),
-        )
+        Index::new(texts.iter().map(|text| text.split(' ').map(str::to_owned).collect()))
     }
 
     fn query(text: &str) -> Vec<String> {

@@ -23,9 +23,7 @@ pub(super) fn comments(code: &str) -> Vec<String> {
 
 fn comment(line: &str) -> Option<&str> {
     let line = line.trim();
-    let text = ["//", "#", "--", "/*", "*"]
-        .iter()
-        .find_map(|mark| line.strip_prefix(mark))?;
+    let text = ["//", "#", "--", "/*", "*"].iter().find_map(|mark| line.strip_prefix(mark))?;
     Some(text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '/' | '*' | '!' | '#' | '-')))
 }
 
@@ -36,13 +34,8 @@ pub(super) fn names(code: &str) -> Vec<String> {
     for (at, line) in lines.flat_map(|line| line.match_indices('(').map(move |(at, _)| (at, line))) {
         let before = line.get(..at).unwrap_or_default();
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | ':' | '$');
-        let start = before
-            .rfind(|c| !is_part(c))
-            .map_or(0, |end| end + before_width(before, end));
-        let name = before
-            .get(start..)
-            .unwrap_or_default()
-            .trim_matches(|c| matches!(c, '.' | ':'));
+        let start = before.rfind(|c| !is_part(c)).map_or(0, |end| end + before_width(before, end));
+        let name = before.get(start..).unwrap_or_default().trim_matches(|c| matches!(c, '.' | ':'));
         let is_name = name.starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '$'));
         if names.len() == MOST_NAMES {
             break;
@@ -56,9 +49,7 @@ pub(super) fn names(code: &str) -> Vec<String> {
 
 /// How many bytes the letter at `at` has.
 fn before_width(text: &str, at: usize) -> usize {
-    text.get(at..)
-        .and_then(|rest| rest.chars().next())
-        .map_or(0, char::len_utf8)
+    text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8)
 }
 
 #[cfg(test)]
@@ -71,10 +62,7 @@ mod tests {
     fn the_names_before_brackets_are_found_once_each_without_keywords() {
         assert_eq!(names("foo() { console.log() }"), ["foo", "console.log"]);
         assert_eq!(names("if (a) { b(c(1), b(2)) } // see d()"), ["b", "c", "d"]);
-        assert_eq!(
-            names("# see x()\nUsageRow.each_after(cursor)"),
-            ["UsageRow.each_after"]
-        );
+        assert_eq!(names("# see x()\nUsageRow.each_after(cursor)"), ["UsageRow.each_after"]);
     }
 
     #[test]

@@ -73,12 +73,7 @@ fn nothing_found() -> String {
 fn material_sentences(prompt: &Prompt) -> Vec<Sentence> {
     let of = |text: &super::material::Text| {
         let source = text.source.clone();
-        sentences::split(&text.text)
-            .into_iter()
-            .map(move |text| Sentence {
-                source: source.clone(),
-                text,
-            })
+        sentences::split(&text.text).into_iter().map(move |text| Sentence { source: source.clone(), text })
     };
     prompt.texts.iter().flat_map(of).collect()
 }
@@ -113,40 +108,23 @@ fn from_material_or_documentation(
     {
         return Some(found);
     }
-    let mut chosen: Vec<usize> = index
-        .search(query)
-        .iter()
-        .take(MOST_SENTENCES)
-        .map(|hit| hit.index)
-        .collect();
+    let mut chosen: Vec<usize> =
+        index.search(query).iter().take(MOST_SENTENCES).map(|hit| hit.index).collect();
     if chosen.is_empty() {
         return (!prompt.code.is_empty()).then(|| overview_of(prompt, sentences));
     }
     chosen.sort_unstable();
     let quotes = bullets(chosen.iter().filter_map(|at| sentences.get(*at)));
-    Some(
-        title(prompt)
-            .into_iter()
-            .chain(code_block(prompt))
-            .chain([quotes])
-            .collect::<Vec<_>>()
-            .join("\n\n"),
-    )
+    Some(title(prompt).into_iter().chain(code_block(prompt)).chain([quotes]).collect::<Vec<_>>().join("\n\n"))
 }
 
 fn title(prompt: &Prompt) -> Option<String> {
-    prompt
-        .title
-        .as_ref()
-        .map(|title| format!("**{}**", one_line(title)))
+    prompt.title.as_ref().map(|title| format!("**{}**", one_line(title)))
 }
 
 fn code_block(prompt: &Prompt) -> Option<String> {
     let code = prompt.code.join("\n");
-    let names: Vec<String> = code::names(&code)
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect();
+    let names: Vec<String> = code::names(&code).iter().map(|name| format!("`{name}`")).collect();
     let comments = code::comments(&code);
     let mut lines = Vec::new();
     if !names.is_empty() {
@@ -178,10 +156,8 @@ fn from_documentation(library: &Library, query: &[String]) -> Option<String> {
     }
     let found = library.find(query, MOST_PASSAGES);
     let ((best, best_score), others) = found.split_first()?;
-    let mut blocks = vec![
-        format!("**{}** ({})", best.headings.join(" › "), best.source),
-        beginning(&best.body),
-    ];
+    let mut blocks =
+        vec![format!("**{}** ({})", best.headings.join(" › "), best.source), beginning(&best.body)];
     let others: Vec<String> = others
         .iter()
         .filter(|(_, score)| *score >= best_score * WORTH_MENTIONING)
@@ -220,11 +196,7 @@ fn blocks(body: &str) -> Vec<String> {
             _ => blocks.push(Vec::new()),
         }
     }
-    blocks
-        .iter()
-        .filter(|block| !block.is_empty())
-        .map(|block| block.join("\n"))
-        .collect()
+    blocks.iter().filter(|block| !block.is_empty()).map(|block| block.join("\n")).collect()
 }
 
 /// The sentence of a passage that fits best, with its source.
@@ -233,7 +205,5 @@ fn mention(passage: &Passage, query: &[String]) -> Option<String> {
     sentences.retain(|sentence| sentence.split_whitespace().count() >= SHORTEST_MENTION);
     let index = Index::new(sentences.iter().map(|sentence| terms(sentence)));
     let best = index.search(query).first().map_or(0, |hit| hit.index);
-    sentences
-        .get(best)
-        .map(|sentence| format!("- {sentence} — {}", passage.source))
+    sentences.get(best).map(|sentence| format!("- {sentence} — {}", passage.source))
 }

@@ -62,23 +62,11 @@ enum Tag {
 /// The known tag at the start of `text`, and what follows it.
 fn tag(text: &str) -> Option<(Tag, &str)> {
     let inner = text.strip_prefix('<')?;
-    let (inner, closing) = inner
-        .strip_prefix('/')
-        .map_or((inner, false), |inner| (inner, true));
-    let name = TAGS.iter().find(|name| {
-        inner
-            .strip_prefix(**name)
-            .is_some_and(|rest| rest.starts_with('>'))
-    })?;
+    let (inner, closing) = inner.strip_prefix('/').map_or((inner, false), |inner| (inner, true));
+    let name =
+        TAGS.iter().find(|name| inner.strip_prefix(**name).is_some_and(|rest| rest.starts_with('>')))?;
     let after = inner.get(name.len() + 1..)?;
-    Some((
-        if closing {
-            Tag::Close(name)
-        } else {
-            Tag::Open(name)
-        },
-        after,
-    ))
+    Some((if closing { Tag::Close(name) } else { Tag::Open(name) }, after))
 }
 
 #[derive(Default)]
@@ -133,10 +121,7 @@ impl Parts {
             Some("comment") => self.author.clone().unwrap_or_else(|| "comment".to_owned()),
             Some(tag) => tag.to_owned(),
         };
-        self.prompt.texts.push(Text {
-            source,
-            text: text.to_owned(),
-        });
+        self.prompt.texts.push(Text { source, text: text.to_owned() });
     }
 
     fn finish(mut self) -> Prompt {
@@ -160,15 +145,9 @@ mod tests {
         assert_eq!(prompt.question, "Before\nAfter?");
         assert_eq!(prompt.title.as_deref(), Some("T"));
         assert_eq!(prompt.code, ["a < b"]);
-        let texts: Vec<(&str, &str)> = prompt
-            .texts
-            .iter()
-            .map(|text| (text.source.as_str(), text.text.as_str()))
-            .collect();
-        assert_eq!(
-            texts,
-            [("description", "D &lt;b&gt; <b>bold</b>"), ("Ada", "She says.")]
-        );
+        let texts: Vec<(&str, &str)> =
+            prompt.texts.iter().map(|text| (text.source.as_str(), text.text.as_str())).collect();
+        assert_eq!(texts, [("description", "D &lt;b&gt; <b>bold</b>"), ("Ada", "She says.")]);
     }
 
     #[test]

@@ -62,18 +62,12 @@ impl Sentence {
 /// The indexes of the `limit` sentences that carry most, in the order of the text.
 pub(super) fn choose(sentences: &[Sentence], limit: usize) -> Vec<usize> {
     let vectors = Vectors::new(sentences.iter().map(|sentence| terms(&sentence.text)).collect());
-    let weights: Vec<f64> = sentences
-        .iter()
-        .enumerate()
-        .map(|(at, sentence)| weight(sentence, vectors.centrality(at)))
-        .collect();
+    let weights: Vec<f64> =
+        sentences.iter().enumerate().map(|(at, sentence)| weight(sentence, vectors.centrality(at))).collect();
     let mut chosen: Vec<usize> = Vec::new();
     while chosen.len() < limit {
         let cost = |at: usize| repetition(at, &chosen, sentences, &vectors);
-        let open = weights
-            .iter()
-            .enumerate()
-            .filter(|(at, weight)| **weight > 0.0 && !chosen.contains(at));
+        let open = weights.iter().enumerate().filter(|(at, weight)| **weight > 0.0 && !chosen.contains(at));
         let best = open
             .map(|(at, weight)| (at, weight - cost(at)))
             // Of equally good ones the earlier: `max_by` would take the later.
@@ -90,24 +84,14 @@ fn weight(sentence: &Sentence, centrality: f64) -> f64 {
     if words.len() < SHORTEST {
         return 0.0;
     }
-    let cues = words
-        .iter()
-        .filter(|word| CUES.contains(&word.as_str()))
-        .count()
-        .min(MOST_CUES);
+    let cues = words.iter().filter(|word| CUES.contains(&word.as_str())).count().min(MOST_CUES);
     LEAST_WEIGHT + centrality + cues as f64 * CUE_WEIGHT
 }
 
 fn repetition(at: usize, chosen: &[usize], sentences: &[Sentence], vectors: &Vectors) -> f64 {
     let source = |at: usize| sentences.get(at).map(|sentence| &sentence.source);
-    let nearest = chosen
-        .iter()
-        .map(|other| vectors.likeness(at, *other))
-        .fold(0.0, f64::max);
-    let same_source = chosen
-        .iter()
-        .filter(|other| source(**other) == source(at))
-        .count();
+    let nearest = chosen.iter().map(|other| vectors.likeness(at, *other)).fold(0.0, f64::max);
+    let same_source = chosen.iter().filter(|other| source(**other) == source(at)).count();
     nearest * REPETITION_WEIGHT + same_source as f64 * SAME_SOURCE_COST
 }
 
@@ -116,29 +100,18 @@ mod tests {
     use super::*;
 
     fn sentences(texts: &[(&str, &str)]) -> Vec<Sentence> {
-        let sentence = |(source, text): &(&str, &str)| Sentence {
-            source: (*source).into(),
-            text: (*text).into(),
-        };
+        let sentence =
+            |(source, text): &(&str, &str)| Sentence { source: (*source).into(), text: (*text).into() };
         texts.iter().map(sentence).collect()
     }
 
     #[test]
     fn the_decision_is_chosen_before_the_aside_and_what_is_said_twice_is_chosen_once() {
         let discussion = sentences(&[
-            (
-                "Ada",
-                "The export of large reports times out on production every day.",
-            ),
-            (
-                "Ben",
-                "The export of large reports times out on production every week.",
-            ),
+            ("Ada", "The export of large reports times out on production every day."),
+            ("Ben", "The export of large reports times out on production every week."),
             ("Ben", "My cat likes the new office chair a lot."),
-            (
-                "Cy",
-                "Agreed, the decision is a background job for large reports.",
-            ),
+            ("Cy", "Agreed, the decision is a background job for large reports."),
             ("Cy", "Done."),
         ]);
         assert_eq!(choose(&discussion, 2), [0, 3]);

@@ -25,10 +25,8 @@ pub(super) struct Library {
 impl Library {
     /// `pages` are Markdown files with their paths.
     pub(super) fn new(pages: impl IntoIterator<Item = (String, String)>) -> Self {
-        let passages: Vec<Passage> = pages
-            .into_iter()
-            .flat_map(|(path, markdown)| cut(&path, &markdown))
-            .collect();
+        let passages: Vec<Passage> =
+            pages.into_iter().flat_map(|(path, markdown)| cut(&path, &markdown)).collect();
         let index = Index::new(passages.iter().map(Passage::terms));
         Self { passages, index }
     }
@@ -36,8 +34,7 @@ impl Library {
     /// The best passages, best first, with their scores.
     pub(super) fn find(&self, query: &[String], limit: usize) -> Vec<(&Passage, f64)> {
         let hits = self.index.search(query).into_iter().take(limit);
-        hits.filter_map(|hit| Some((self.passages.get(hit.index)?, hit.score)))
-            .collect()
+        hits.filter_map(|hit| Some((self.passages.get(hit.index)?, hit.score))).collect()
     }
 
     /// How much of the query occurs in the best passage, from 0 to 1.
@@ -93,11 +90,7 @@ fn passage(path: &str, headings: &[(usize, String)], body: &str) -> Option<Passa
         None => path.to_owned(),
     };
     let headings = headings.iter().map(|(_, text)| text.clone()).collect();
-    Some(Passage {
-        source,
-        headings,
-        body: body.to_owned(),
-    })
+    Some(Passage { source, headings, body: body.to_owned() })
 }
 
 /// The level and text of a heading such as `## Text`.
@@ -110,12 +103,8 @@ fn heading(line: &str) -> Option<(usize, &str)> {
 
 /// The anchor Markdown viewers give a heading.
 fn anchor(heading: &str) -> String {
-    let kept = heading
-        .chars()
-        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-    kept.flat_map(char::to_lowercase)
-        .map(|c| if c == ' ' { '-' } else { c })
-        .collect()
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -154,20 +143,14 @@ Edit it.
         ];
         assert_eq!(sources, expected);
         assert!(passages[1].body.contains("# not a heading"));
-        assert_eq!(
-            passages[2].headings,
-            ["Actions", "Empty", "Change `prompt.system`"]
-        );
+        assert_eq!(passages[2].headings, ["Actions", "Empty", "Change `prompt.system`"]);
     }
 
     #[test]
     fn the_passage_whose_heading_says_it_comes_first() {
         let library = Library::new([("docs/actions.md".to_owned(), PAGE.to_owned())]);
         let query = terms("How do I add a new action?");
-        assert_eq!(
-            library.find(&query, 1)[0].0.source,
-            "docs/actions.md#add-an-action"
-        );
+        assert_eq!(library.find(&query, 1)[0].0.source, "docs/actions.md#add-an-action");
         assert!(library.coverage(&query) > 0.5);
         assert_eq!(library.coverage(&terms("bananas")), 0.0);
     }

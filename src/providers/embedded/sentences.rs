@@ -5,10 +5,7 @@ const ABBREVIATIONS: &[&str] = &["e.g.", "i.e.", "etc.", "vs.", "cf.", "approx."
 
 /// The sentences of a text in order, each on one line.
 pub(super) fn split(text: &str) -> Vec<String> {
-    paragraphs(text)
-        .iter()
-        .flat_map(|paragraph| sentences(paragraph))
-        .collect()
+    paragraphs(text).iter().flat_map(|paragraph| sentences(paragraph)).collect()
 }
 
 /// Paragraphs and list items, their lines joined.
@@ -70,9 +67,7 @@ fn ends_sentence(word: &str) -> bool {
 }
 
 fn begins_sentence(word: &str) -> bool {
-    let first = word
-        .chars()
-        .find(|c| !matches!(c, '"' | '\'' | '(' | '*' | '_' | '`' | '['));
+    let first = word.chars().find(|c| !matches!(c, '"' | '\'' | '(' | '*' | '_' | '`' | '['));
     first.is_none_or(|c| !c.is_lowercase())
 }
 
@@ -83,12 +78,7 @@ mod tests {
     #[test]
     fn sentences_end_where_the_next_one_begins() {
         let text = "It takes 6.5 s, e.g. on staging. Is that fine? Yes! See\n`a.b` for more.";
-        let expected = [
-            "It takes 6.5 s, e.g. on staging.",
-            "Is that fine?",
-            "Yes!",
-            "See `a.b` for more.",
-        ];
+        let expected = ["It takes 6.5 s, e.g. on staging.", "Is that fine?", "Yes!", "See `a.b` for more."];
         assert_eq!(split(text), expected);
     }
 

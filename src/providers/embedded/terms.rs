@@ -62,18 +62,12 @@ pub(super) fn stem(word: &str) -> String {
         return word.to_owned();
     }
     let singular = without_plural(word);
-    let inflected = ["ing", "ed"]
-        .iter()
-        .find_map(|ending| shortened(&singular, ending, SHORTEST_STEM));
+    let inflected = ["ing", "ed"].iter().find_map(|ending| shortened(&singular, ending, SHORTEST_STEM));
     // `summarizing` lost the `e` by which `summarize` is known.
     let base = inflected.map_or(singular.clone(), |rest| format!("{rest}e"));
-    let base = base
-        .strip_suffix("ise")
-        .map_or(base.clone(), |rest| format!("{rest}ize"));
+    let base = base.strip_suffix("ise").map_or(base.clone(), |rest| format!("{rest}ize"));
     let base = base.replace("isation", "ization");
-    let derived = DERIVED
-        .iter()
-        .find_map(|(ending, shortest)| shortened(&base, ending, *shortest));
+    let derived = DERIVED.iter().find_map(|(ending, shortest)| shortened(&base, ending, *shortest));
     without_echo(derived.unwrap_or(&base))
 }
 
@@ -93,19 +87,12 @@ fn without_plural(word: &str) -> String {
         }
     }
     let is_plural = word.len() > SHORTEST_STEM && !["ss", "us", "is"].iter().any(|end| word.ends_with(end));
-    word.strip_suffix('s')
-        .filter(|_| is_plural)
-        .unwrap_or(word)
-        .to_owned()
+    word.strip_suffix('s').filter(|_| is_plural).unwrap_or(word).to_owned()
 }
 
 /// `cache` and `cach`, `runn` and `run` are one: a final `e` goes, and the second of two last letters.
 fn without_echo(stem: &str) -> String {
-    let mut stem = stem
-        .strip_suffix('e')
-        .filter(|rest| rest.len() >= 2)
-        .unwrap_or(stem)
-        .to_owned();
+    let mut stem = stem.strip_suffix('e').filter(|rest| rest.len() >= 2).unwrap_or(stem).to_owned();
     let mut last = stem.chars().rev();
     if stem.len() > 2 && last.next() == last.next() {
         stem.pop();
@@ -149,10 +136,7 @@ mod tests {
 
     #[test]
     fn only_content_words_remain_and_names_in_code_are_several_words() {
-        assert_eq!(
-            terms("How do I add a new AI action?"),
-            ["ad", "new", "ai", "action"]
-        );
+        assert_eq!(terms("How do I add a new AI action?"), ["ad", "new", "ai", "action"]);
         assert_eq!(
             words("summarizeComments of feature_flag 52"),
             ["summarize", "comments", "of", "feature", "flag", "52"]

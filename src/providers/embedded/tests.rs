@@ -67,24 +67,15 @@ async fn stream(provider: &Extractive, turns: Vec<Turn>) -> Vec<ModelEvent> {
 }
 
 fn turn(role: Role, content: &str) -> Turn {
-    Turn {
-        role,
-        content: content.to_owned(),
-    }
+    Turn { role, content: content.to_owned() }
 }
 
 #[test]
 fn a_question_about_duologue_is_answered_from_the_documentation_with_the_code_whole() {
     let answer = provider().answer("How do I add a new AI action?");
     assert!(answer.starts_with("_No model is configured"), "{answer}");
-    assert!(
-        answer.contains("**Actions › Add an AI action** (docs/actions.md#add-an-ai-action)"),
-        "{answer}"
-    );
-    assert!(
-        answer.contains("```yaml\nname: my_action\n\nfeature_flag: my_action_flag\n```"),
-        "{answer}"
-    );
+    assert!(answer.contains("**Actions › Add an AI action** (docs/actions.md#add-an-ai-action)"), "{answer}");
+    assert!(answer.contains("```yaml\nname: my_action\n\nfeature_flag: my_action_flag\n```"), "{answer}");
     assert!(!answer.contains("SQLite"), "{answer}");
 }
 
@@ -95,39 +86,27 @@ fn the_bundled_documentation_answers_how_an_action_is_added() {
         (path, text)
     });
     let answer = Extractive::new(pages).answer("How do I add a new AI action?");
-    assert!(
-        answer.contains("(docs/") && answer.contains("catalogue/"),
-        "{answer}"
-    );
+    assert!(answer.contains("(docs/") && answer.contains("catalogue/"), "{answer}");
 }
 
 #[test]
 fn a_question_about_a_discussion_is_answered_from_it_with_the_names_of_those_who_said_it() {
     let answer = provider().answer(&format!("{DISCUSSION}When will the pagination be out?"));
     assert!(answer.contains("**Export times out**"), "{answer}");
-    assert!(
-        answer.contains("- Agreed, the decision is cursor pagination. — Grace Mbeki"),
-        "{answer}"
-    );
+    assert!(answer.contains("- Agreed, the decision is cursor pagination. — Grace Mbeki"), "{answer}");
     assert!(!answer.contains("lunch"), "{answer}");
 }
 
 #[test]
 fn a_person_asked_about_is_quoted() {
     let answer = provider().answer(&format!("{DISCUSSION}What did Grace say?"));
-    assert!(
-        answer.contains("out by Thursday, 7 May. — Grace Mbeki"),
-        "{answer}"
-    );
+    assert!(answer.contains("out by Thursday, 7 May. — Grace Mbeki"), "{answer}");
 }
 
 #[test]
 fn a_summary_keeps_the_decision() {
     let answer = provider().answer(&format!("{DISCUSSION}Summarise this discussion."));
-    assert!(
-        answer.contains("the decision is cursor pagination. — Grace Mbeki"),
-        "{answer}"
-    );
+    assert!(answer.contains("the decision is cursor pagination. — Grace Mbeki"), "{answer}");
     assert!(answer.contains("— description"), "{answer}");
 }
 
@@ -141,10 +120,7 @@ fn a_question_about_duologue_on_a_page_about_something_else_is_answered_from_the
 fn code_is_described_by_its_names_and_comments() {
     let prompt = "<resource><title>T</title></resource><code>// keeps order\nfoo() { console.log() }</code>Explain this code.";
     let answer = provider().answer(prompt);
-    assert!(
-        answer.contains("The code defines or calls `foo`, `console.log`."),
-        "{answer}"
-    );
+    assert!(answer.contains("The code defines or calls `foo`, `console.log`."), "{answer}");
     assert!(answer.contains("keeps order"), "{answer}");
 }
 
@@ -152,16 +128,10 @@ fn code_is_described_by_its_names_and_comments() {
 fn what_cannot_be_answered_is_said_honestly() {
     for prompt in ["", "hi", "What is the capital of France?"] {
         let answer = provider().answer(prompt);
-        assert!(
-            answer.contains("Nothing I can quote answers this"),
-            "{prompt}: {answer}"
-        );
+        assert!(answer.contains("Nothing I can quote answers this"), "{prompt}: {answer}");
     }
     let empty = provider().answer("<resource><title>T</title></resource><code></code>\nSummarize this.");
-    assert!(
-        empty.contains("Nothing I can quote") || empty.contains("no discussion"),
-        "{empty}"
-    );
+    assert!(empty.contains("Nothing I can quote") || empty.contains("no discussion"), "{empty}");
 }
 
 #[tokio::test]
@@ -198,15 +168,8 @@ async fn a_shipped_action_on_the_demo_gets_a_useful_extract(#[case] action: &str
 async fn rendered(action: &str) -> String {
     use duologue_actors::ports::{Caller, Directory};
     let directory = crate::directory::FileDirectory::load(Path::new("demo/directory.yaml")).unwrap();
-    let user = directory
-        .user(duologue_actors::protocol::UserId(2))
-        .await
-        .unwrap()
-        .unwrap();
-    let caller = Caller {
-        user,
-        credentials: None,
-    };
+    let user = directory.user(duologue_actors::protocol::UserId(2)).await.unwrap().unwrap();
+    let caller = Caller { user, credentials: None };
     let id = "gid://gitlab/Issue/52".parse().unwrap();
     let resource = directory.resource(&caller, &id).await.unwrap().unwrap().resource;
     let catalogue = crate::catalogue::load(Path::new("catalogue"), &["default"]).unwrap();
@@ -215,21 +178,13 @@ async fn rendered(action: &str) -> String {
     let text = |text: &str| Value::from(text.to_owned());
     let map = |entries: Vec<(&str, Value)>| -> Value {
         Value::from(
-            entries
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value))
-                .collect::<BTreeMap<_, _>>(),
+            entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<BTreeMap<_, _>>(),
         )
     };
     let comments: Vec<Value> = resource
         .comments
         .iter()
-        .map(|comment| {
-            map(vec![
-                ("author", text(&comment.author)),
-                ("text", text(&comment.text)),
-            ])
-        })
+        .map(|comment| map(vec![("author", text(&comment.author)), ("text", text(&comment.text))]))
         .collect();
     let resource = map(vec![
         ("title", text(&resource.title)),
@@ -241,9 +196,7 @@ async fn rendered(action: &str) -> String {
         ("content", text("Exports time out; use cursor pagination.")),
         ("description_template_name", Value::from(())),
     ]);
-    Environment::new()
-        .render_str(&template, map(vec![("resource", resource), ("input", input)]))
-        .unwrap()
+    Environment::new().render_str(&template, map(vec![("resource", resource), ("input", input)])).unwrap()
 }
 
 fn joined(events: &[ModelEvent]) -> String {

@@ -11,10 +11,8 @@ pub(super) struct Vectors {
 
 impl Vectors {
     pub(super) fn new(texts: Vec<Vec<String>>) -> Self {
-        let texts: Vec<BTreeSet<String>> = texts
-            .into_iter()
-            .map(|terms| terms.into_iter().collect())
-            .collect();
+        let texts: Vec<BTreeSet<String>> =
+            texts.into_iter().map(|terms| terms.into_iter().collect()).collect();
         let mut occurrences: BTreeMap<String, f64> = BTreeMap::new();
         for term in texts.iter().flatten() {
             *occurrences.entry(term.clone()).or_insert(0.0) += 1.0;
@@ -49,16 +47,11 @@ impl Vectors {
 
 fn unit_vector(terms: &BTreeSet<String>, rarity: &impl Fn(&String) -> f64) -> BTreeMap<String, f64> {
     let length = terms.iter().map(|term| rarity(term).powi(2)).sum::<f64>().sqrt();
-    terms
-        .iter()
-        .map(|term| (term.clone(), rarity(term) / length))
-        .collect()
+    terms.iter().map(|term| (term.clone(), rarity(term) / length)).collect()
 }
 
 fn product(one: &BTreeMap<String, f64>, other: &BTreeMap<String, f64>) -> f64 {
-    one.iter()
-        .filter_map(|(term, weight)| Some(weight * other.get(term)?))
-        .sum()
+    one.iter().filter_map(|(term, weight)| Some(weight * other.get(term)?)).sum()
 }
 
 #[cfg(test)]
@@ -66,12 +59,7 @@ mod tests {
     use super::*;
 
     fn vectors(texts: &[&str]) -> Vectors {
-        Vectors::new(
-            texts
-                .iter()
-                .map(|text| text.split_whitespace().map(str::to_owned).collect())
-                .collect(),
-        )
+        Vectors::new(texts.iter().map(|text| text.split_whitespace().map(str::to_owned).collect()).collect())
     }
 
     #[test]

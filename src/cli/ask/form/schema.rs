@@ -40,29 +40,15 @@ pub(in crate::cli::ask) fn read(data: &Value) -> Vec<ActionForm> {
         .filter(|field| field.r#type.kind == "INPUT_OBJECT")
         .map(|field| ActionForm {
             name: field.name,
-            inputs: field
-                .r#type
-                .input_fields
-                .into_iter()
-                .flatten()
-                .map(input)
-                .collect(),
+            inputs: field.r#type.input_fields.into_iter().flatten().map(input).collect(),
         })
         .collect()
 }
 
 fn input(field: Field) -> Input {
     let required = field.r#type.kind == "NON_NULL";
-    let of_type = if required {
-        field.r#type.of_type.map(|inner| *inner)
-    } else {
-        Some(field.r#type)
-    };
-    Input {
-        name: field.name,
-        required,
-        kind: of_type.map_or(InputKind::Json, |of_type| kind(&of_type)),
-    }
+    let of_type = if required { field.r#type.of_type.map(|inner| *inner) } else { Some(field.r#type) };
+    Input { name: field.name, required, kind: of_type.map_or(InputKind::Json, |of_type| kind(&of_type)) }
 }
 
 fn kind(of_type: &Type) -> InputKind {

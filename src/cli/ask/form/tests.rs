@@ -18,21 +18,12 @@ fn forms() -> Vec<ActionForm> {
     let fields = [
         action(
             "chat",
-            &[
-                field("content", true, "SCALAR", "String"),
-                field("resourceId", false, "SCALAR", "AiModelID"),
-            ],
+            &[field("content", true, "SCALAR", "String"), field("resourceId", false, "SCALAR", "AiModelID")],
         ),
-        action(
-            "summarizeComments",
-            &[field("resourceId", true, "SCALAR", "AiModelID")],
-        ),
+        action("summarizeComments", &[field("resourceId", true, "SCALAR", "AiModelID")]),
         action(
             "explainCode",
-            &[
-                field("resourceId", false, "SCALAR", "AiModelID"),
-                field("code", true, "SCALAR", "String"),
-            ],
+            &[field("resourceId", false, "SCALAR", "AiModelID"), field("code", true, "SCALAR", "String")],
         ),
         action("ping", &[]),
         action(
@@ -57,19 +48,9 @@ fn filled(
     inputs: &[(&str, &str)],
 ) -> Result<Value, String> {
     let resource = resource.map(|resource| resource.parse::<GlobalId>().unwrap());
-    let inputs: Vec<_> = inputs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect();
-    let answers = Answers {
-        action,
-        question,
-        resource: resource.as_ref(),
-        inputs: &inputs,
-    };
-    fill(&answers, &forms())
-        .map(Value::from)
-        .map_err(|error| error.to_string())
+    let inputs: Vec<_> = inputs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let answers = Answers { action, question, resource: resource.as_ref(), inputs: &inputs };
+    fill(&answers, &forms()).map(Value::from).map_err(|error| error.to_string())
 }
 
 const ISSUE: Option<&str> = Some("gid://gitlab/Issue/52");
@@ -77,10 +58,7 @@ const ISSUE: Option<&str> = Some("gid://gitlab/Issue/52");
 #[test]
 fn only_fields_that_are_objects_are_actions() {
     let names: Vec<String> = forms().into_iter().map(|form| form.name).collect();
-    assert_eq!(
-        names,
-        ["chat", "summarizeComments", "explainCode", "ping", "compare"]
-    );
+    assert_eq!(names, ["chat", "summarizeComments", "explainCode", "ping", "compare"]);
 }
 
 #[test]
@@ -90,10 +68,7 @@ fn a_schema_without_the_type_has_no_actions() {
 
 #[test]
 fn the_question_goes_to_the_required_text() {
-    assert_eq!(
-        filled("chat", Some("why?"), None, &[]).unwrap(),
-        json!({ "chat": { "content": "why?" } })
-    );
+    assert_eq!(filled("chat", Some("why?"), None, &[]).unwrap(), json!({ "chat": { "content": "why?" } }));
     let explained = filled("explain_code", Some("let x;"), None, &[]).unwrap();
     assert_eq!(explained, json!({ "explainCode": { "code": "let x;" } }));
 }
@@ -103,26 +78,14 @@ fn either_spelling_of_a_name_will_do() {
     let expected = json!({ "summarizeComments": { "resourceId": "gid://gitlab/Issue/52" } });
     assert_eq!(filled("summarize_comments", None, ISSUE, &[]).unwrap(), expected);
     assert_eq!(
-        filled(
-            "summarizeComments",
-            None,
-            None,
-            &[("resource_id", ISSUE.unwrap())]
-        )
-        .unwrap(),
+        filled("summarizeComments", None, None, &[("resource_id", ISSUE.unwrap())]).unwrap(),
         expected
     );
 }
 
 #[test]
 fn inputs_are_written_as_their_types_want_them() {
-    let inputs = [
-        ("left", "1"),
-        ("right", "b"),
-        ("limit", "3"),
-        ("mode", "FAST"),
-        ("files", "[\"a\"]"),
-    ];
+    let inputs = [("left", "1"), ("right", "b"), ("limit", "3"), ("mode", "FAST"), ("files", "[\"a\"]")];
     let expected =
         json!({ "compare": { "left": "1", "right": "b", "limit": 3, "mode": "FAST", "files": ["a"] } });
     assert_eq!(filled("compare", None, None, &inputs).unwrap(), expected);
@@ -131,10 +94,7 @@ fn inputs_are_written_as_their_types_want_them() {
 #[test]
 fn a_question_fills_the_one_text_that_is_left() {
     let expected = json!({ "compare": { "left": "a", "right": "why?" } });
-    assert_eq!(
-        filled("compare", Some("why?"), None, &[("left", "a")]).unwrap(),
-        expected
-    );
+    assert_eq!(filled("compare", Some("why?"), None, &[("left", "a")]).unwrap(), expected);
 }
 
 #[rstest]
