@@ -47,7 +47,7 @@ async fn every_refusal_of_an_action_has_its_text_and_its_code() {
         ("two fields", "mutation { a: aiAction(input: {chat: {content: \"a\"}}) { requestId } b: aiAction(input: {chat: {content: \"a\"}}) { requestId } }".to_owned()),
         ("flag off", summarize("gid://gitlab/Issue/52")),
         ("not an id", summarize("52")),
-        ("type not taken", summarize("gid://gitlab/Epic/52")),
+        ("type not taken", chat("content: \"a\", resourceId: \"gid://gitlab/Epic/52\"")),
         ("not there", chat("content: \"a\", resourceId: \"gid://gitlab/Issue/53\"")),
         ("blank", chat("content: \"  \"")),
         ("too long", chat(&format!("content: \"{}\"", "a".repeat(101)))),

@@ -33,7 +33,7 @@ async fn an_action_of_the_catalogue_is_in_the_schema_without_more() {
 async fn a_catalogue_that_does_not_fit_a_schema_is_refused() {
     let test = start(world());
     let mut action =
-        duologue_actors::action::Action::clone(&duologue_actors::testing::an_action("project_id"));
+        duologue_actors::action::Action::clone(&duologue_actors::testing::an_action("platform_origin"));
     action.input.clear();
     let parts = GraphqlParts {
         entrance: test.edge.entrance.clone(),
