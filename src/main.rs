@@ -24,5 +24,5 @@ fn main() -> ExitCode {
         Command::Schema => cli::schema::run(&loaded.config),
         Command::Actions => cli::actions::run(&loaded.config),
     };
-    outcome.unwrap_or_else(|error| output::failed(format_args!("{error:#}")))
+    outcome.unwrap_or_else(|error| output::ended_by(&error))
 }

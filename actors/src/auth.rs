@@ -185,3 +185,151 @@ fn refusal(error: &VerifyError) -> Failure {
         .retry_after(crate::limits::SUGGESTED_RETRY),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+
+    use actix::Addr;
+
+    use super::*;
+    use crate::{
+        protocol::{Ended, GlobalId, Origin, Outcome, RequestId, UserId},
+        testing::{FakeDirectory, FakeVerifier, Probe, World, a_desk, a_request, alone},
+    };
+
+    impl Authenticated {
+        /// The fact without its actor, for the tests of the next one.
+        pub(crate) fn for_test(request: Request, caller: Caller) -> Self {
+            Self { request, caller }
+        }
+    }
+
+    struct Alone {
+        auth: Addr<Auth>,
+        passed: Probe<Authenticated>,
+        ended: Probe<Ended>,
+        verifier: Arc<FakeVerifier>,
+        directory: Arc<FakeDirectory>,
+        world: World,
+    }
+
+    fn auth() -> Alone {
+        tokio::time::pause();
+        let world = World::default();
+        let (desk, ended) = a_desk(Hop::Auth);
+        let (passed, feature_flag) = Probe::new();
+        let (verifier, directory) = (world.verifier.clone(), world.directory.clone());
+        let auth = alone(Auth::new(desk, verifier.clone(), directory.clone(), feature_flag));
+        Alone { auth, passed, ended, verifier, directory, world }
+    }
+
+    impl Alone {
+        async fn submit(&self, credentials: Credentials) -> RequestId {
+            let request = a_request(&self.world.actions[0], &self.world.clock);
+            let request_id = request.id;
+            self.auth.send(Submitted { request, credentials }).await.unwrap();
+            request_id
+        }
+
+        async fn recover(&self) -> RequestId {
+            let mut request = a_request(&self.world.actions[0], &self.world.clock);
+            request.origin = Origin::Recovered { resource: None };
+            let request_id = request.id;
+            self.auth.send(Recovered::for_test(request, UserId(2))).await.unwrap();
+            request_id
+        }
+
+        /// The end that came instead of a fact.
+        async fn refusal(mut self, request_id: RequestId) -> Failure {
+            let ended = self.ended.next().await;
+            assert_eq!(ended.request_id, request_id);
+            assert!(self.passed.is_silent().await, "a refused request went on");
+            assert!(self.ended.is_silent().await, "a request ended twice");
+            let Outcome::Failed { failure, .. } = ended.outcome else {
+                panic!("{ended:?} is no refusal");
+            };
+            failure
+        }
+    }
+
+    #[actix::test]
+    async fn a_good_token_makes_a_request_authenticated() {
+        let mut alone = auth();
+        let request_id = alone.submit(Credentials::token("alice")).await;
+        let fact = alone.passed.next().await;
+        assert_eq!((fact.request().id, fact.caller().user.id), (request_id, UserId(2)));
+        assert!(fact.caller().credentials.is_some(), "the directory may need them");
+        assert!(alone.ended.is_silent().await);
+    }
+
+    #[rstest::rstest]
+    #[case::unknown(Credentials::token("nobody"))]
+    #[case::empty(Credentials::token(""))]
+    #[case::none(Credentials::default())]
+    #[actix::test]
+    async fn a_bad_token_is_refused(#[case] credentials: Credentials) {
+        let alone = auth();
+        let request_id = alone.submit(credentials).await;
+        let failure = alone.refusal(request_id).await;
+        assert_eq!(failure, Failure::new(Code::Unauthenticated, Hop::Auth, INVALID_TOKEN));
+    }
+
+    #[actix::test]
+    async fn a_verifier_that_does_not_answer_says_when_to_try_again() {
+        let alone = auth();
+        alone.verifier.is_down.store(true, SeqCst);
+        let request_id = alone.submit(Credentials::token("alice")).await;
+        let failure = alone.refusal(request_id).await;
+        assert_eq!(failure.code, Code::Overloaded);
+        assert!(failure.retry_after.is_some());
+    }
+
+    #[actix::test]
+    async fn every_other_entrance_identifies_its_caller_here_too() {
+        let alone = auth();
+        let identify = |token: &str| alone.auth.send(Identify { credentials: Credentials::token(token) });
+        let known = identify("alice").await.unwrap().unwrap();
+        assert_eq!(known.user.id.global_id(), GlobalId::of("User", 2));
+        let unknown = identify("nobody").await.unwrap().unwrap_err();
+        assert_eq!((unknown.code, unknown.text.as_str()), (Code::Unauthenticated, INVALID_TOKEN));
+    }
+
+    #[actix::test]
+    async fn a_recovered_request_goes_on_as_its_owner_without_credentials() {
+        let mut alone = auth();
+        let request_id = alone.recover().await;
+        let fact = alone.passed.next().await;
+        assert_eq!((fact.request().id, fact.caller().user.username.as_str()), (request_id, "alice"));
+        assert!(fact.caller().credentials.is_none());
+    }
+
+    #[actix::test]
+    async fn a_recovered_request_whose_user_is_gone_ends_unauthenticated() {
+        let alone = auth();
+        alone.directory.gone.lock().unwrap().insert(UserId(2));
+        let request_id = alone.recover().await;
+        assert_eq!(alone.refusal(request_id).await.code, Code::Unauthenticated);
+    }
+
+    #[actix::test]
+    async fn a_recovered_request_waits_for_its_directory() {
+        let mut alone = auth();
+        alone.directory.is_down.store(true, SeqCst);
+        let request_id = alone.recover().await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(alone.passed.is_silent().await && alone.ended.is_silent().await);
+        alone.directory.is_down.store(false, SeqCst);
+        assert_eq!(alone.passed.next().await.request().id, request_id);
+    }
+
+    #[actix::test]
+    async fn a_recovered_request_waits_for_its_directory_until_its_deadline_and_no_longer() {
+        let alone = auth();
+        alone.directory.is_down.store(true, SeqCst);
+        let request_id = alone.recover().await;
+        let started = tokio::time::Instant::now();
+        assert_eq!(alone.refusal(request_id).await.code, Code::Interrupted);
+        assert_eq!(started.elapsed().as_secs(), 120);
+    }
+}

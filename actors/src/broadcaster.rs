@@ -171,7 +171,7 @@ impl Handler<Restored> for Broadcaster {
 
     fn handle(&mut self, Restored { terminals }: Restored, _: &mut Self::Context) {
         self.desk.take("Restored", None);
-        self.correlation.restore(&terminals, Instant::now());
+        self.correlation.restore(&terminals, self.clock.now(), Instant::now());
         self.desk.clear();
     }
 }
@@ -215,3 +215,6 @@ impl Handler<Stop> for Broadcaster {
         Box::pin(self.desk.drop_work())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -404,3 +404,6 @@ impl Handler<Stop> for Cache {
         Box::pin(self.desk.finish_work(&stop))
     }
 }
+
+#[cfg(test)]
+mod tests;

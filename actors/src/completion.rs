@@ -139,3 +139,6 @@ fn call(accepted: &Accepted, model: &dyn ModelProvider) -> Result<ModelCall, Fai
         turns: rendered.turns,
     })
 }
+
+#[cfg(test)]
+mod tests;

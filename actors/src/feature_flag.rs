@@ -136,3 +136,145 @@ fn decide(action: &Action, flags: &dyn Flags, user: &GlobalId) -> Result<(), Fai
 pub(crate) fn disabled(hop: Hop) -> Failure {
     Failure::new(Code::FeatureDisabled, hop, FLAG_DISABLED)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use actix::Addr;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::{
+        protocol::{Ended, Outcome},
+        testing::{FakeFlags, Probe, World, a_desk, a_request, a_user, alone, an_action},
+    };
+
+    impl Enabled {
+        /// The fact without its actor, for the tests of the next one.
+        pub(crate) fn for_test(authenticated: Authenticated, flags: Arc<dyn Flags>) -> Self {
+            Self { authenticated, flags }
+        }
+    }
+
+    /// Flags that count how often they were looked at.
+    #[derive(Default)]
+    struct Counted {
+        flags: FakeFlags,
+        snapshots: AtomicUsize,
+    }
+
+    impl FlagSource for Counted {
+        fn snapshot(&self) -> Arc<dyn Flags> {
+            self.snapshots.fetch_add(1, SeqCst);
+            self.flags.snapshot()
+        }
+    }
+
+    struct Alone {
+        feature_flag: Addr<FeatureFlag>,
+        flags: Arc<Counted>,
+        passed: Probe<Enabled>,
+        ended: Probe<Ended>,
+    }
+
+    fn feature_flag() -> Alone {
+        tokio::time::pause();
+        let (desk, ended) = a_desk(Hop::FeatureFlag);
+        let (passed, policy) = Probe::new();
+        let flags = Arc::new(Counted::default());
+        let feature_flag = alone(FeatureFlag::new(desk, flags.clone(), policy));
+        Alone { feature_flag, flags, passed, ended }
+    }
+
+    fn alice() -> Caller {
+        Caller { user: a_user(2, "alice"), credentials: None }
+    }
+
+    fn authenticated(action: &str) -> Authenticated {
+        let request = a_request(&an_action(action), &World::default().clock);
+        Authenticated::for_test(request, alice())
+    }
+
+    impl Alone {
+        async fn code_of(&mut self, action: &str) -> Option<Code> {
+            self.feature_flag.send(authenticated(action)).await.unwrap();
+            let Some(ended) = self.ended.next_soon().await else {
+                self.passed.next().await;
+                return None;
+            };
+            let Outcome::Failed { failure, .. } = ended.outcome else {
+                panic!("not a refusal");
+            };
+            assert_eq!((failure.text.as_str(), failure.hop), (FLAG_DISABLED, Hop::FeatureFlag));
+            assert!(self.passed.is_silent().await, "a refused request went on");
+            Some(failure.code)
+        }
+    }
+
+    const OFF: Option<Code> = Some(Code::FeatureDisabled);
+
+    #[rstest]
+    #[case::nothing_is_set(None, None, None)]
+    #[case::chats_switch_is_chats_alone(Some(CHAT_SWITCH), OFF, None)]
+    #[case::the_global_switch_is_everybody_elses(Some(GLOBAL_SWITCH), None, OFF)]
+    #[case::an_actions_own_flag("chat_flag".into(), OFF, None)]
+    #[case::another_actions_own_flag("explain_code_flag".into(), None, OFF)]
+    #[actix::test]
+    async fn checks_1_to_3(
+        #[case] switched_off: Option<&str>,
+        #[case] chat: Option<Code>,
+        #[case] explain_code: Option<Code>,
+    ) {
+        let mut alone = feature_flag();
+        if let Some(flag) = switched_off {
+            alone.flags.flags.set(flag, false);
+        }
+        assert_eq!(alone.code_of("chat").await, chat);
+        assert_eq!(alone.code_of("explain_code").await, explain_code);
+    }
+
+    #[actix::test]
+    async fn a_flag_the_source_does_not_know_is_what_the_action_says_it_is() {
+        let flags = FakeFlags::default().snapshot();
+        let user = GlobalId::of("User", 2);
+        let mut action = Action::clone(&an_action("chat"));
+        action.flag_default = false;
+        assert_eq!(decide(&action, &*flags, &user).unwrap_err().code, Code::FeatureDisabled);
+        action.flag_default = true;
+        assert!(decide(&action, &*flags, &user).is_ok());
+    }
+
+    #[rstest]
+    #[case::the_user(GlobalId::of("User", 2), None)]
+    #[case::another_user(GlobalId::of("User", 3), OFF)]
+    #[case::some_group_which_is_for_policy_to_decide(GlobalId::of("Group", 99), None)]
+    #[actix::test]
+    async fn a_flag_that_is_on_for_one(#[case] actor: GlobalId, #[case] expected: Option<Code>) {
+        let mut alone = feature_flag();
+        alone.flags.flags.set_for("chat_flag", actor);
+        assert_eq!(alone.code_of("chat").await, expected);
+    }
+
+    #[actix::test]
+    async fn one_snapshot_governs_a_request_whatever_is_flipped_later() {
+        let mut alone = feature_flag();
+        alone.feature_flag.send(authenticated("chat")).await.unwrap();
+        assert_eq!(alone.flags.snapshots.load(SeqCst), 1);
+        alone.flags.flags.set("chat_flag", false);
+        let fact = alone.passed.next().await;
+        assert!(fact.flags().enabled("chat_flag", true, &[fact.caller().user.id.global_id()]));
+        assert_eq!(alone.flags.snapshots.load(SeqCst), 1);
+    }
+
+    #[actix::test]
+    async fn which_of_many_actions_are_on_is_decided_by_the_same_checks() {
+        let alone = feature_flag();
+        alone.flags.flags.set(GLOBAL_SWITCH, false);
+        let actions = vec![an_action("chat"), an_action("explain_code")];
+        let enabled = alone.feature_flag.send(WhichEnabled { caller: alice(), actions }).await.unwrap();
+        let names: Vec<&str> = enabled.actions.iter().map(|action| action.name.as_str()).collect();
+        assert_eq!(names, ["chat"]);
+        assert_eq!(alone.flags.snapshots.load(SeqCst), 1);
+    }
+}

@@ -212,3 +212,6 @@ fn no_answer(error: &DirectoryError) -> Failure {
         .retry_after(SUGGESTED_RETRY),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -214,3 +214,39 @@ where
 {
     to.do_send(message);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn request_ids_sort_by_the_time_they_were_made_even_within_one_millisecond() {
+        let ids: Vec<RequestId> = (0..10_000).map(|_| RequestId::new()).collect();
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(ids.iter().all(|id| id.as_uuid().get_version_num() == 7));
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_id_is_printed_stored_and_sorted_as_its_uuid(a in any::<u128>(), b in any::<u128>()) {
+            let (first, second) = (RequestId::from(Uuid::from_u128(a)), RequestId::from(Uuid::from_u128(b)));
+            prop_assert_eq!(first.to_string().parse::<RequestId>().unwrap(), first);
+            let stored = serde_json::to_string(&first).unwrap();
+            prop_assert_eq!(&stored, &format!("\"{first}\""));
+            prop_assert_eq!(serde_json::from_str::<RequestId>(&stored).unwrap(), first);
+            prop_assert_eq!(first.cmp(&second), first.to_string().cmp(&second.to_string()));
+        }
+
+        #[test]
+        fn parsing_a_request_id_never_panics(text in ".{0,50}") {
+            let _ = text.parse::<RequestId>();
+        }
+    }
+
+    #[test]
+    fn a_user_has_a_global_id() {
+        assert_eq!(UserId(1).global_id().to_string(), "gid://gitlab/User/1");
+    }
+}

@@ -24,11 +24,15 @@ use crate::{
     supervisor::{Inspector, Parts},
 };
 
+#[cfg(test)]
+mod alone;
 mod model;
 mod probe;
 mod store;
 mod world;
 
+#[cfg(test)]
+pub(crate) use alone::{a_desk, alone};
 pub use model::{FakeModels, Script};
 pub use probe::Probe;
 pub use store::MemoryStore;

@@ -1,16 +1,19 @@
 //! One HTTP request over a bare socket. A client library reads its answer as soon as it can; a test of
-//! *when* an answer was written needs a socket that nobody reads meanwhile.
+//! *when* an answer was written needs a socket that is read only as far as the test says.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
 };
 
 use anyhow::{Context, Result, bail};
 
-/// A request that was sent and whose answer still lies in the socket.
+use crate::server::PATIENCE;
+
+/// A request that was sent and whose answer lies, as far as it has been written, in the socket.
 pub struct Unread {
     socket: TcpStream,
+    read: Vec<u8>,
 }
 
 impl Unread {
@@ -18,34 +21,45 @@ impl Unread {
     pub fn post(address: SocketAddr, path: &str, token: &str, body: &str) -> Result<Self> {
         let mut socket = TcpStream::connect(address).context("cannot connect")?;
         socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
         let request = format!(
             "POST {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         socket.write_all(request.as_bytes()).context("cannot send the request")?;
-        Ok(Self { socket })
+        Ok(Self { socket, read: Vec::new() })
     }
 
-    /// The bytes that have arrived by now, without waiting for any more.
-    pub fn arrived(mut self) -> Result<String> {
-        self.socket.set_nonblocking(true)?;
-        let mut arrived = Vec::new();
-        let mut piece = [0; 4096];
-        loop {
-            match self.socket.read(&mut piece) {
-                Ok(0) => break,
-                Ok(length) => arrived.extend(piece.iter().take(length)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error).context("the socket broke"),
+    /// Reads no further than the end of `mark`, byte by byte; all that was read up to there.
+    pub fn read_through(&mut self, mark: &str) -> Result<String> {
+        let mut byte = [0];
+        while !self.read.ends_with(mark.as_bytes()) {
+            self.socket.read_exact(&mut byte).with_context(|| format!("no {mark:?} in the answer"))?;
+            self.read.extend(byte);
+        }
+        self.text()
+    }
+
+    /// Reads the rest; the whole answer.
+    pub fn whole(mut self) -> Result<String> {
+        let mut piece = [0; 65_536];
+        while whole_body(&self.text()?).is_err() {
+            match self.socket.read(&mut piece).context("the answer broke off")? {
+                0 => bail!("the answer ended early"),
+                length => self.read.extend(piece.iter().take(length)),
             }
         }
-        String::from_utf8(arrived).context("the answer is not UTF-8")
+        self.text()
     }
 
-    /// Goes away without having read a byte.
+    /// Goes away without having read what is left.
     pub fn vanish(self) {
         drop(self);
+    }
+
+    fn text(&self) -> Result<String> {
+        String::from_utf8(self.read.clone()).context("the answer is not UTF-8")
     }
 }
 

@@ -35,6 +35,19 @@ pub fn failed(reason: impl Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Says what went wrong, unless it is only that nobody reads on: `duologue ask ... | head` is no mistake.
+#[must_use]
+pub fn ended_by(error: &anyhow::Error) -> ExitCode {
+    if is_unread(error) { ExitCode::SUCCESS } else { failed(format_args!("{error:#}")) }
+}
+
+fn is_unread(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
 /// A remark beside the answer; dim where that can be shown.
 pub fn remark(text: impl Display) {
     let mut err = io::stderr().lock();

@@ -23,6 +23,9 @@ const REQUESTS_BEFORE_THE_KILL: usize = 100;
 /// Requests of which a client holds the `requestId`: those that may not be lost.
 type Ledger = BTreeSet<String>;
 
+/// Final messages by request.
+type Finals = BTreeMap<String, Vec<Value>>;
+
 /// Asks on and on, until the server is gone; what was acknowledged.
 async fn ask_until_killed(
     client: GraphqlClient,
@@ -59,9 +62,9 @@ async fn kill_in_the_middle(server: &mut TestServer) -> Ledger {
     clients.join_all().await.into_iter().flatten().collect()
 }
 
-/// The number of final messages each request of the ledger brings on a subscription of its own.
-async fn finals(server: &TestServer, ledger: &Ledger) -> BTreeMap<String, usize> {
-    let mut finals = BTreeMap::new();
+/// The final messages each request of the ledger brings on a subscription of its own.
+async fn finals(server: &TestServer, ledger: &Ledger) -> Finals {
+    let mut finals = Finals::new();
     let requests: Vec<&String> = ledger.iter().collect();
     for batch in requests.chunks(100) {
         let mut socket = socket(server, ALICE).await;
@@ -72,35 +75,39 @@ async fn finals(server: &TestServer, ledger: &Ledger) -> BTreeMap<String, usize>
         let mut missing: BTreeSet<&str> = batch.iter().map(|id| id.as_str()).collect();
         while !missing.is_empty() {
             let frame = socket.frame().await.unwrap_or_else(|error| panic!("lost: {missing:?}: {error:#}"));
-            missing.remove(count_final(&frame, &mut finals).unwrap_or_default());
+            missing.remove(keep_final(&frame, &mut finals).unwrap_or_default());
         }
         for frame in socket.frames_so_far().await.unwrap() {
-            count_final(&frame, &mut finals);
+            keep_final(&frame, &mut finals);
         }
         socket.close().await.unwrap();
     }
     finals
 }
 
-/// Counts the frame's message if it is a final one; the subscription it came on.
-fn count_final<'f>(frame: &'f Value, finals: &mut BTreeMap<String, usize>) -> Option<&'f str> {
+/// Keeps the frame's message if it is a final one; the subscription it came on.
+fn keep_final<'f>(frame: &'f Value, finals: &mut Finals) -> Option<&'f str> {
     assert_eq!(frame["type"], "next", "{frame}");
     let message = &frame["payload"]["data"]["aiCompletionResponse"];
     if message["role"] != "ASSISTANT" || !message["chunkId"].is_null() {
         return None;
     }
     assert_eq!(message["requestId"], frame["id"]);
-    *finals.entry(frame["id"].as_str()?.to_owned()).or_default() += 1;
+    finals.entry(frame["id"].as_str()?.to_owned()).or_default().push(message.clone());
     frame["id"].as_str()
+}
+
+/// A server of which everything can be counted afterwards.
+async fn countable_server() -> TestServer {
+    let mut home = home();
+    home.set("conversation", "max_messages", 10_000).unwrap();
+    home.set("websocket", "max_messages_per_second", 10_000).unwrap();
+    home.serve().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_acknowledged_request_ends_exactly_once_after_a_kill() {
-    let mut home = home();
-    // Everything must still be there to be counted.
-    home.set("conversation", "max_messages", 10_000).unwrap();
-    home.set("websocket", "max_messages_per_second", 10_000).unwrap();
-    let mut server = home.serve().await.unwrap();
+    let mut server = countable_server().await;
 
     let ledger = kill_in_the_middle(&mut server).await;
     assert!(ledger.len() >= REQUESTS_BEFORE_THE_KILL);
@@ -108,7 +115,7 @@ async fn every_acknowledged_request_ends_exactly_once_after_a_kill() {
 
     let finals = finals(&server, &ledger).await;
     assert_eq!(finals.keys().collect::<BTreeSet<_>>(), ledger.iter().collect());
-    assert!(finals.values().all(|count| *count == 1), "{finals:?}");
+    assert!(finals.values().all(|finals| finals.len() == 1), "{finals:?}");
 
     // The conversation agrees: one question and one answer each, however often the model was asked.
     let client = server.graphql(ALICE).unwrap();
@@ -120,6 +127,29 @@ async fn every_acknowledged_request_ends_exactly_once_after_a_kill() {
             .collect();
         assert_eq!(roles, ["USER", "ASSISTANT"], "{request_id}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_request_passes_all_checks_again() {
+    let mut server = countable_server().await;
+    let ledger = kill_in_the_middle(&mut server).await;
+    let flags = server.home().read("demo/flags.yaml").unwrap();
+    assert!(flags.contains("duo_chat: true"), "{flags}");
+    server.home().write("demo/flags.yaml", &flags.replace("duo_chat: true", "duo_chat: false")).unwrap();
+    server.restart().await.unwrap();
+
+    let finals = finals(&server, &ledger).await;
+    assert!(finals.values().all(|finals| finals.len() == 1), "{finals:?}");
+    let errors: Vec<String> = finals.values().map(|finals| finals[0]["errors"].to_string()).collect();
+    // What had ended before the kill stays as it ended; the rest finds its flag switched off.
+    let switched_off =
+        errors.iter().filter(|errors| errors.contains("required feature flag is disabled.")).count();
+    assert!(switched_off > 0, "no request was in flight: {errors:?}");
+    assert_eq!(
+        errors.iter().filter(|errors| *errors == "[]").count() + switched_off,
+        ledger.len(),
+        "{errors:?}"
+    );
 }
 
 #[tokio::test]

@@ -120,6 +120,8 @@ impl Correlation {
         for draft in held {
             self.append(request_id, draft, now);
         }
+        // It may have ended meanwhile, and makes room now.
+        self.keep_within_memory();
     }
 
     pub(super) fn chunk(&mut self, chunk: ChunkProduced, timestamp: SystemTime, now: Instant) {
@@ -153,14 +155,19 @@ impl Correlation {
         }
     }
 
-    /// Takes over the finals of an earlier process.
-    pub(super) fn restore(&mut self, terminals: &[Arc<TerminalRecord>], now: Instant) {
+    /// Takes over the finals of an earlier process, each as old as it is.
+    pub(super) fn restore(&mut self, terminals: &[Arc<TerminalRecord>], timestamp: SystemTime, now: Instant) {
         for terminal in terminals {
+            if self.finished.contains_key(&terminal.request_id) {
+                continue;
+            }
+            let age = timestamp.duration_since(terminal.ended_at).unwrap_or_default();
+            let ended_at = now.checked_sub(age).unwrap_or(now);
             let address = Arc::new(terminal.address());
             let draft = Draft::last(terminal);
             let bytes = draft.size();
-            self.log(address.owner).append(&address, draft, now);
-            self.finish(&address, bytes, now);
+            self.log(address.owner).append(&address, draft, ended_at);
+            self.finish(&address, bytes, ended_at);
         }
         self.keep_within_memory();
     }
@@ -320,3 +327,6 @@ fn deadline_exceeded(address: &Address, ended_at: SystemTime) -> TerminalRecord 
         ended_at,
     }
 }
+
+#[cfg(test)]
+mod property;

@@ -28,13 +28,14 @@ pub struct Subscription {
     next: u64,
     head: watch::Receiver<u64>,
     resume: Resume,
+    has_hole: bool,
 }
 
 impl Subscription {
     pub(super) fn new(log: Arc<UserLog>, filter: Filter, replay: Replay) -> Self {
         let resume = if replay.requests.is_empty() { Resume::Live } else { Resume::Replayed };
         let head = log.head();
-        Self { next: replay.start, head, log, filter, replay, resume }
+        Self { next: replay.start, head, log, filter, replay, resume, has_hole: false }
     }
 
     #[must_use]
@@ -50,15 +51,21 @@ impl Subscription {
         let wanted = |event: &Event| {
             filter.wants(&event.address, event.kind) && (event.offset > replay.head || replay.shows(event))
         };
-        let (events, next) = self.log.scan(self.next, max_bytes, wanted);
-        self.next = next;
-        events
+        let scan = self.log.scan(self.next, max_bytes, wanted);
+        self.has_hole |= self.has_missed(scan.removed_through);
+        self.next = scan.next;
+        scan.events
     }
 
-    /// Whether events it had not read yet have been removed: it was too slow, and has a hole.
+    /// Whether events it had not read yet have been removed: it was too slow, and has a hole. To be
+    /// asked after a read, which notices what was removed until it read.
     #[must_use]
     pub fn has_hole(&self) -> bool {
-        self.next > self.replay.head && self.log.removed_through() >= self.next
+        self.has_hole || self.has_missed(self.log.removed_through())
+    }
+
+    fn has_missed(&self, removed_through: u64) -> bool {
+        removed_through >= self.next && removed_through > self.replay.removed_through
     }
 
     /// Returns when there may be something to read. May be dropped and called again.

@@ -50,6 +50,18 @@ pub(super) struct Replay {
     pub(super) requests: HashMap<RequestId, Extent>,
     /// The first offset to look at.
     pub(super) start: u64,
+    /// What had been removed by then; it was not promised.
+    pub(super) removed_through: u64,
+}
+
+/// What a reader finds.
+#[derive(Debug)]
+pub(super) struct Scan {
+    pub(super) events: Vec<Arc<Event>>,
+    /// The offset to go on from.
+    pub(super) next: u64,
+    /// The newest event that was removed by then.
+    pub(super) removed_through: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,15 +110,20 @@ impl UserLog {
 
     pub(super) fn acknowledge(&self, request_id: RequestId) {
         if let Some(trail) = self.write().trails.get_mut(&request_id) {
-            trail.acknowledged = true;
+            // A final that is still to come cannot have been received.
+            trail.acknowledged |= trail.ended_at.is_some();
         }
     }
 
     /// What a subscription made now is shown of the past.
     pub(super) fn replay(&self, filter: &Filter, recent: Duration, now: Instant) -> Replay {
         let state = self.read();
-        let mut replay =
-            Replay { head: state.last_offset, requests: HashMap::new(), start: state.last_offset + 1 };
+        let mut replay = Replay {
+            head: state.last_offset,
+            requests: HashMap::new(),
+            start: state.last_offset + 1,
+            removed_through: state.removed_through,
+        };
         for (request_id, trail) in &state.trails {
             let extent = trail.extent(filter.replays(&trail.address), recent, now);
             let first_wanted = extent.and_then(|extent| trail.first_wanted(&state, filter, extent));
@@ -119,26 +136,23 @@ impl UserLog {
     }
 
     /// The events from `from` on that `wanted` accepts, at least one if there is one and otherwise as
-    /// many as fit into `max_bytes`, and the offset to go on from.
-    pub(super) fn scan(
-        &self,
-        from: u64,
-        max_bytes: usize,
-        wanted: impl Fn(&Event) -> bool,
-    ) -> (Vec<Arc<Event>>, u64) {
+    /// many as fit into `max_bytes`.
+    pub(super) fn scan(&self, from: u64, max_bytes: usize, wanted: impl Fn(&Event) -> bool) -> Scan {
         let state = self.read();
-        let (mut found, mut bytes, mut next) = (Vec::new(), 0, from);
+        let (mut bytes, removed_through) = (0, state.removed_through);
+        let mut scan = Scan { events: Vec::new(), next: from, removed_through };
         for (offset, event) in state.events.range(from..) {
             if wanted(event) {
                 bytes += event.size();
-                if bytes > max_bytes && !found.is_empty() {
-                    return (found, next);
+                if bytes > max_bytes && !scan.events.is_empty() {
+                    return scan;
                 }
-                found.push(event.clone());
+                scan.events.push(event.clone());
             }
-            next = offset + 1;
+            scan.next = offset + 1;
         }
-        (found, next.max(state.last_offset + 1))
+        scan.next = scan.next.max(state.last_offset + 1);
+        scan
     }
 
     pub(super) fn removed_through(&self) -> u64 {

@@ -190,3 +190,6 @@ impl Ledger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

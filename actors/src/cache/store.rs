@@ -2,6 +2,7 @@
 //! beside the actor.
 
 use std::{
+    future::Future,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -12,6 +13,7 @@ use crate::{
     policy::Authorized,
     ports::{ConversationStore, Journal, StoreError, TerminalRecord},
     protocol::{Address, ChatMessage, Ended},
+    supervisor::panics,
 };
 
 /// How long to wait before trying a write again that must not be lost.
@@ -48,10 +50,10 @@ impl Stores {
         now: SystemTime,
     ) -> Result<(), StoreError> {
         let owner = authorized.caller().user.id;
-        let journal = self.journal.accept(records::accepted(authorized, now));
+        let journal = caught(self.journal.accept(records::accepted(authorized, now)));
         let conversation = async {
             match echo {
-                Some(message) => self.conversation.append(owner, message).await,
+                Some(message) => caught(self.conversation.append(owner, message)).await,
                 None => Ok(()),
             }
         };
@@ -91,7 +93,7 @@ impl Stores {
     pub(super) async fn end(&self, terminal: TerminalRecord, keeps_conversation: bool) -> TerminalRecord {
         let request_id = terminal.request_id;
         let standing = loop {
-            match self.journal.end(terminal.clone()).await {
+            match caught(self.journal.end(terminal.clone())).await {
                 Ok(standing) => break standing,
                 Err(error) => tracing::error!(%request_id, %error, "end could not be journalled yet"),
             }
@@ -107,7 +109,7 @@ impl Stores {
     /// terminal is in the journal, from which the next start brings the conversation up to date.
     pub(super) async fn keep(&self, terminal: &TerminalRecord) {
         let message = records::final_message(terminal);
-        if let Err(error) = self.conversation.append(terminal.owner, message).await {
+        if let Err(error) = caught(self.conversation.append(terminal.owner, message)).await {
             let request_id = terminal.request_id;
             tracing::error!(%request_id, %error, "answer could not be added to the conversation");
         }
@@ -116,7 +118,7 @@ impl Stores {
     /// What an earlier process left. Waits for a store that does not answer yet.
     pub(super) async fn load(&self, retention: Duration) -> Loaded {
         loop {
-            match self.try_load(retention).await {
+            match caught(self.try_load(retention)).await {
                 Ok(loaded) => return loaded,
                 Err(error) => tracing::error!(%error, "journal could not be read yet"),
             }
@@ -140,4 +142,10 @@ impl Stores {
             tracing::warn!(%error, "expired conversations could not be swept");
         }
     }
+}
+
+/// A store that panics is a store that did not take the write.
+async fn caught<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let panicked = |place| Err(StoreError::Unavailable(format!("it panicked at {place}")));
+    panics::catch(work).await.unwrap_or_else(panicked)
 }

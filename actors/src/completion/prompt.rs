@@ -76,20 +76,33 @@ fn tags_of(template: &str) -> BTreeSet<String> {
 
 /// The tag name a text that follows `<` begins with, in lower case; empty when it is no tag.
 fn tag_name(after_bracket: &str) -> String {
-    let name = after_bracket.trim_start().trim_start_matches('/').trim_start();
-    name.chars()
-        .take_while(|c| c.is_ascii_alphanumeric() || *c == '_' || *c == '-')
-        .collect::<String>()
-        .to_ascii_lowercase()
+    at_name(after_bracket).chars().take_while(is_of_a_name).collect::<String>().to_ascii_lowercase()
+}
+
+/// Whether a value that ends with this text after its last `<` could be made a tag by the value that
+/// stands next to it.
+fn may_become_a_tag(after_bracket: &str, tags: &BTreeSet<String>) -> bool {
+    let begun = at_name(after_bracket).to_ascii_lowercase();
+    begun.chars().all(|c| is_of_a_name(&c)) && tags.iter().any(|tag| tag.starts_with(&begun))
+}
+
+fn at_name(after_bracket: &str) -> &str {
+    after_bracket.trim_start().trim_start_matches('/').trim_start()
+}
+
+fn is_of_a_name(c: &char) -> bool {
+    c.is_ascii_alphanumeric() || *c == '_' || *c == '-'
 }
 
 /// The text with the `<` of each of `tags` written as `&lt;`; all other markup stays as it is, because
 /// code and discussions are full of it.
 fn without_tags(text: &str, tags: &BTreeSet<String>) -> String {
-    let mut pieces = text.split('<');
+    let mut pieces = text.split('<').peekable();
     let mut safe = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        safe.push_str(if tags.contains(&tag_name(piece)) { "&lt;" } else { "<" });
+    while let Some(piece) = pieces.next() {
+        let is_last = pieces.peek().is_none();
+        let is_tag = tags.contains(&tag_name(piece)) || (is_last && may_become_a_tag(piece, tags));
+        safe.push_str(if is_tag { "&lt;" } else { "<" });
         safe.push_str(piece);
     }
     safe
@@ -113,6 +126,7 @@ fn pairs(history: &[ChatMessage]) -> Vec<Turn> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -184,5 +198,60 @@ mod tests {
         let prompt = rendered("{{ input.content }}", json!({"content": "three?"}), None, &history).unwrap();
         let said: Vec<&str> = prompt.turns.iter().map(|turn| turn.content.as_str()).collect();
         assert_eq!(said, ["one?", "one.", "three?"]);
+    }
+
+    #[test]
+    fn two_values_side_by_side_cannot_make_a_tag_together() {
+        let template = "<comment>{{ input.a }}{{ input.b }}</comment>";
+        for (a, b) in [("<", "/comment>"), ("</", "comment>"), ("</com", "ment>"), ("< ", " / comment>")] {
+            let prompt = rendered(template, json!({ "a": a, "b": b }), None, &[]).unwrap();
+            let text = &prompt.turns[0].content;
+            assert_eq!(tags_in(text), ["comment", "comment"], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bracket_at_the_end_that_begins_no_tag_stays_as_it_is() {
+        let prompt = rendered("<comment>{{ input.a }}</comment>", json!({ "a": "a < b <x" }), None, &[]);
+        assert_eq!(prompt.unwrap().turns[0].content, "<comment>a < b <x</comment>");
+    }
+
+    /// The tags of the template's author that a reader of `text` would see.
+    fn tags_in(text: &str) -> Vec<String> {
+        let known = tags_of(TAGGED);
+        text.split('<').skip(1).map(tag_name).filter(|name| known.contains(name)).collect()
+    }
+
+    const TAGGED: &str = "<comment>{{ input.a }}{{ input.b }}</comment><code-1>{{ input.c }}</code-1>";
+
+    /// Texts full of what tags are made of.
+    fn hostile() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            "[<>/ \n\t]{1,3}",
+            Just("comment".to_owned()),
+            Just("COMMENT".to_owned()),
+            Just("code-1".to_owned()),
+            "(com|ment|co|de|-1|_|é)",
+            ".{0,4}",
+        ];
+        proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_data_is_the_only_tags_are_the_templates(
+            a in hostile(),
+            b in hostile(),
+            c in hostile(),
+        ) {
+            let prompt = rendered(TAGGED, json!({ "a": a, "b": b, "c": c }), None, &[]).unwrap();
+            let text = &prompt.turns[0].content;
+            prop_assert_eq!(tags_in(text), ["comment", "comment", "code-1", "code-1"], "{}", text);
+            // Nothing but brackets is changed.
+            prop_assert_eq!(
+                text.replace("&lt;", "<"),
+                format!("<comment>{a}{b}</comment><code-1>{c}</code-1>").replace("&lt;", "<")
+            );
+        }
     }
 }

@@ -117,3 +117,6 @@ fn flag_is_open(action: &Action, user: &User, flags: &dyn Flags, containers: &[G
 fn not_found() -> Failure {
     Failure::new(Code::NotFound, Hop::Policy, NOT_FOUND)
 }
+
+#[cfg(test)]
+mod tests;

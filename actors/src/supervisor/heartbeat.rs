@@ -64,3 +64,54 @@ fn listen(heart: &Weak<Heart>) {
         thread::sleep(BEAT);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "what is tested is a real thread in real time")]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const BOUND: Duration = Duration::from_secs(20);
+
+    /// Waits until the heart is heard as expected; real time, bounded.
+    fn wait_until(heart: &Heart, is_stuck: bool) {
+        let started = Instant::now();
+        while heart.stuck_for().is_some() != is_stuck {
+            assert!(started.elapsed() < BOUND, "is_stuck did not become {is_stuck}");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_blocked_thread_is_reported_and_so_is_its_recovery() {
+        let heart = Heart::start(Duration::from_millis(200)).unwrap();
+        let (beating, block) = (heart.clone(), mpsc::channel::<()>());
+        let blocked = thread::spawn(move || {
+            beating.beat();
+            // Nothing of an async runtime would run here until the other end is dropped.
+            let _ = block.1.recv();
+            beating.beat();
+            beating
+        });
+        wait_until(&heart, true);
+        assert!(heart.stuck_for().is_none_or(|silent| silent >= Duration::from_millis(200)));
+        drop(block.0);
+        let beating = blocked.join().unwrap();
+        beating.beat();
+        wait_until(&heart, false);
+    }
+
+    #[test]
+    fn the_listener_ends_with_the_heart() {
+        let heart = Heart::start(Duration::from_secs(5)).unwrap();
+        let listener = Arc::downgrade(&heart);
+        drop(heart);
+        let started = Instant::now();
+        // The listener may hold it for as long as it takes to look once.
+        while listener.upgrade().is_some() {
+            assert!(started.elapsed() < BOUND, "somebody keeps the heart");
+            thread::yield_now();
+        }
+    }
+}

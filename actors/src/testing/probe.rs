@@ -53,8 +53,13 @@ where
         timeout(PATIENCE, self.received.recv()).await.expect("a message in time").expect("a message")
     }
 
+    /// What has come after everything that could bring something has run.
+    pub async fn next_soon(&mut self) -> Option<M> {
+        timeout(Duration::from_millis(1), self.received.recv()).await.ok().flatten()
+    }
+
     /// Whether nothing has come, after everything that could bring something has run.
     pub async fn is_silent(&mut self) -> bool {
-        timeout(Duration::from_millis(1), self.received.recv()).await.is_err()
+        self.next_soon().await.is_none()
     }
 }
