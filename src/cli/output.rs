@@ -77,6 +77,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_a_reader_who_left_goes_unmentioned() {
+        let failure =
+            |kind: io::ErrorKind| anyhow::Error::from(io::Error::from(kind)).context("write the answer");
+        assert!(is_unread(&failure(io::ErrorKind::BrokenPipe)));
+        assert!(!is_unread(&failure(io::ErrorKind::PermissionDenied)));
+    }
+
+    #[test]
     fn a_table_lines_up_and_has_no_trailing_blanks() {
         let rows = [["a".to_owned(), "größer".to_owned()], ["longer".to_owned(), String::new()]];
         assert_eq!(table(&rows), "a       größer\nlonger\n");
