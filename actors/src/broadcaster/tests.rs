@@ -477,6 +477,7 @@ async fn a_reader_that_was_too_slow_is_told_that_it_has_a_hole() {
     assert!(!prompt.has_hole(), "it had read what is gone");
     assert!(!alone.subscribe(on_issue(ALICE, Some("C"))).await.has_hole(), "nothing was promised to it");
     assert_eq!(said(&mut live), [""; 0]);
+    assert!(live.has_hole(), "reading on does not mend it");
 }
 
 #[actix::test]
