@@ -75,6 +75,19 @@ impl GraphqlRequest {
         }
     }
 
+    /// The engine says of a variable that was declared and left out that it is not defined.
+    fn check_required(&self, operation: &OperationDefinition) -> Result<(), Box<Response>> {
+        let given = |name: &str| self.variables.as_ref().is_some_and(|variables| variables.contains_key(name));
+        for definition in &operation.variable_definitions {
+            let (name, var_type) = (&definition.node.name.node, &definition.node.var_type.node);
+            if !var_type.nullable && !given(name) {
+                let why = format!("Variable ${name} of type {var_type} was not given");
+                return Err(Box::new(error::refusal("variableRequired", why)));
+            }
+        }
+        Ok(())
+    }
+
     fn to_engine(&self) -> async_graphql::Request {
         let variables = self.variables.clone().unwrap_or_default();
         let request = async_graphql::Request::new(self.query.clone())
@@ -137,17 +150,13 @@ impl Graphql {
 
     /// Executes a query or mutation.
     pub async fn execute(&self, mut request: GraphqlRequest, credentials: &Credentials) -> Executed {
-        let document = match self.parse(&request) {
-            Ok(document) => document,
-            Err(refused) => return Executed::without_effects(*refused),
-        };
-        // Without an operation there is nothing to fill, and the engine says so.
-        if let Ok(operation) = operation_of(&document, &request) {
-            request.fill_defaults(operation);
-        }
         let identity = match self.identify(credentials).await {
             Ok(identity) => identity,
             Err(failure) => return Executed::rejected(&failure),
+        };
+        let document = match self.prepare(&mut request) {
+            Ok(document) => document,
+            Err(refused) => return Executed::without_effects(*refused),
         };
         let call = Arc::new(Call::new(credentials.clone(), identity));
         let mut engine_request = request.to_engine().data(Arc::clone(&call));
@@ -165,10 +174,8 @@ impl Graphql {
         mut request: GraphqlRequest,
         identity: &Identity,
     ) -> Result<Prepared, Box<Response>> {
-        let document = self.parse(&request)?;
-        let operation = operation_of(&document, &request)?;
-        let response_key = subscription_field(operation)?;
-        request.fill_defaults(operation);
+        let document = self.prepare(&mut request)?;
+        let response_key = subscription_field(operation_of(&document, &request)?)?;
         Prepared::new(self.schema.clone(), request, identity, response_key).await
     }
 
@@ -178,12 +185,21 @@ impl Graphql {
         self.schema.sdl()
     }
 
+    /// The document, if it keeps within the limits and has its variables.
+    fn prepare(&self, request: &mut GraphqlRequest) -> Result<ExecutableDocument, Box<Response>> {
+        let document = self.parse(request)?;
+        let operation = operation_of(&document, request)?;
+        request.fill_defaults(operation);
+        request.check_required(operation)?;
+        Ok(document)
+    }
+
     /// The document, if it keeps within the limits.
     fn parse(&self, request: &GraphqlRequest) -> Result<ExecutableDocument, Box<Response>> {
         let config = &self.parts.config;
         let refuse =
             |exceeded: limits::Exceeded| Box::new(error::refusal(exceeded.code(), exceeded.to_string()));
-        limits::check_text(&request.query, config.max_query_characters).map_err(refuse)?;
+        limits::check_text(&request.query, config.max_query_characters, config.max_depth).map_err(refuse)?;
         let document = parse_query(&request.query).map_err(|cause| Box::new(syntax_error(cause)))?;
         let bounds = limits::Bounds {
             depth: config.max_depth,

@@ -72,6 +72,14 @@ impl Action {
         self.name.to_ascii_uppercase()
     }
 
+    /// The input that is the user's own message in a conversation: `content`, else the first text.
+    #[must_use]
+    pub fn question(&self) -> Option<&InputField> {
+        let is_text = |field: &&InputField| field.type_name.trim_end_matches('!') == "String";
+        let content = self.input.iter().find(|field| field.name == "content");
+        content.filter(is_text).or_else(|| self.input.iter().find(is_text))
+    }
+
     /// Chat has a switch of its own; all other actions share the global one.
     #[must_use]
     pub fn is_chat(&self) -> bool {

@@ -161,8 +161,9 @@ impl Handler<Identify> for Auth {
     fn handle(&mut self, Identify { credentials }: Identify, _: &mut Self::Context) -> Self::Result {
         self.desk.take("Identify", None);
         let verifier = self.verifier.clone();
+        let answer = async move { verifier.verify(&credentials).await.map_err(|error| refusal(&error)) };
         self.desk.clear();
-        Box::pin(async move { verifier.verify(&credentials).await.map_err(|error| refusal(&error)) })
+        self.desk.answer(answer)
     }
 }
 

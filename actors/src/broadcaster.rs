@@ -19,12 +19,14 @@ use crate::{
     completion::ChunkProduced,
     desk::Desk,
     limits::{Limits, SWEEP, TICK},
+    ports::TerminalRecord,
     protocol::{Failure, Hop, RequestId, Stop, UserId},
 };
 
 mod correlation;
 mod event;
 mod filter;
+mod metering;
 mod subscription;
 mod user_log;
 
@@ -76,12 +78,19 @@ pub struct Broadcaster {
     desk: Desk,
     clock: Clock,
     correlation: Correlation,
+    /// The finals of an earlier process, while they are being taken over.
+    restoring: Vec<Arc<TerminalRecord>>,
 }
 
 impl Broadcaster {
     /// `has_room` is kept false while the requests in flight fill the memory meant for events.
     pub(crate) fn new(desk: Desk, clock: Clock, limits: Limits, has_room: Arc<AtomicBool>) -> Self {
-        Self { desk, clock, correlation: Correlation::new(limits, has_room) }
+        Self { desk, clock, correlation: Correlation::new(limits, has_room), restoring: Vec::new() }
+    }
+
+    fn restore(&mut self) {
+        self.correlation.restore(&self.restoring, self.clock.now(), Instant::now());
+        self.restoring = Vec::new();
     }
 
     fn tick(&mut self) {
@@ -113,6 +122,7 @@ impl Supervised for Broadcaster {
             // The word that its gate may open could have been the message that was lost.
             self.correlation.open(request_id, Instant::now());
         }
+        self.restore();
     }
 }
 
@@ -170,8 +180,10 @@ impl Handler<Restored> for Broadcaster {
     type Result = ();
 
     fn handle(&mut self, Restored { terminals }: Restored, _: &mut Self::Context) {
+        // Said once only: not lost, whatever happens here.
+        self.restoring = terminals;
         self.desk.take("Restored", None);
-        self.correlation.restore(&terminals, self.clock.now(), Instant::now());
+        self.restore();
         self.desk.clear();
     }
 }

@@ -37,6 +37,7 @@ mod recovery;
 mod store;
 
 use ledger::{Acceptance, Ledger, Verdict};
+use recovery::Left;
 use store::Stores;
 
 /// A request that is in the journal. Built only in this file.
@@ -160,6 +161,8 @@ pub struct Cache {
     stores: Stores,
     neighbours: Neighbours,
     ledger: Ledger,
+    /// What an earlier process left, while it is being taken over.
+    left: Option<Arc<Left>>,
     /// Cancelled once what an earlier process left has been taken over.
     ready: CancellationToken,
 }
@@ -176,7 +179,7 @@ impl Cache {
             journal: shelves.journal.clone(),
             conversation: shelves.conversation.clone(),
         };
-        Self { desk, shelves, stores, neighbours, ledger: Ledger::default(), ready }
+        Self { desk, shelves, stores, neighbours, ledger: Ledger::default(), left: None, ready }
     }
 
     fn refuse(&self, request_id: RequestId, failure: Failure) {
@@ -254,9 +257,7 @@ impl Actor for Cache {
         ctx.run_interval(TICK, Self::end_overdue);
         ctx.run_interval(SWEEP, |cache, _| cache.sweep());
         if !self.ready.is_cancelled() {
-            let (stores, back) = (self.stores.clone(), ctx.address().recipient());
-            let retention = self.shelves.limits.terminal_retention;
-            self.desk.work(None, async move { deliver(&back, stores.load(retention).await) });
+            self.load(ctx);
         }
     }
 }
@@ -369,6 +370,7 @@ impl Handler<Finished> for Cache {
     fn handle(&mut self, Finished { terminal }: Finished, _: &mut Self::Context) {
         self.desk.take("Finished", Some(terminal.request_id));
         if let Some(entry) = self.ledger.finish(terminal.request_id, Instant::now()) {
+            records::log_end(&terminal);
             // Whoever still works on it can stop.
             entry.cancel.cancel();
         }
@@ -388,7 +390,7 @@ impl Handler<ReadConversation> for Cache {
         self.desk.take("ReadConversation", None);
         let (conversation, now) = (self.shelves.conversation.clone(), self.shelves.clock.now());
         self.desk.clear();
-        Box::pin(async move {
+        self.desk.answer(async move {
             conversation.messages(owner, now).await.map_err(|error| {
                 tracing::error!(user = %owner, %error, "conversation could not be read");
                 records::storage_unavailable()

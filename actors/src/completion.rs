@@ -79,7 +79,7 @@ impl Completion {
             let outcome = run.drive(model.stream(call)).await;
             log.suggestion(request_id, &outcome);
             let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(%request_id, model = model.model(), millis, "model call ended");
+            tracing::debug!(%request_id, model = model.model(), millis, "model call ended");
             deliver(&ends, Ended { request_id, outcome, model: Some(model.model().to_owned()) });
             // The permit comes back only now.
             drop(accepted);

@@ -4,7 +4,7 @@
 
 use std::{future::Future, sync::Arc};
 
-use actix::Recipient;
+use actix::{Recipient, ResponseFuture};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -59,7 +59,9 @@ impl Desk {
     }
 
     pub(crate) fn end(&self, request_id: RequestId, failure: Failure) {
-        tracing::info!(%request_id, hop = self.hop.as_str(), code = %failure.code, "request ended");
+        // Whoever answers for the end says so in the log: Cache for an accepted request, the edge for a
+        // refused one.
+        tracing::debug!(%request_id, hop = self.hop.as_str(), code = %failure.code, "ending request");
         deliver(&self.ends, Ended::failed(request_id, failure));
     }
 
@@ -80,6 +82,21 @@ impl Desk {
                 deliver(&ends, Ended::failed(request_id, Failure::internal(hop)));
             }
         });
+    }
+
+    /// Answers a question beside the actor. A panic in it is a failure like others.
+    pub(crate) fn answer<T, F>(&self, answer: F) -> ResponseFuture<Result<T, Failure>>
+    where
+        F: Future<Output = Result<T, Failure>> + 'static,
+    {
+        let (hop, vitals, busy) = (self.hop, self.vitals.clone(), self.vitals.busy());
+        Box::pin(async move {
+            let _busy = busy;
+            panics::catch(answer).await.unwrap_or_else(|place| {
+                vitals.panicked(&place);
+                Err(Failure::internal(hop))
+            })
+        })
     }
 
     /// Drops all work under way; what it was for is left as it is.

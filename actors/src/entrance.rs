@@ -27,7 +27,7 @@ use crate::{
     protocol::{
         ChatMessage, Failure, GlobalId, Hop, Origin, Request, RequestId, Submitted, UserId, deliver, forward,
     },
-    supervisor::{Inspect, Supervisor, TreeState},
+    supervisor::{Inspect, Supervisor, TreeState, heartbeat::Heart},
 };
 
 /// How long the supervisor may take to say how the tree is.
@@ -43,6 +43,7 @@ pub struct Entrance {
     pub(crate) broadcaster: Addr<Broadcaster>,
     pub(crate) supervisor: Addr<Supervisor>,
     pub(crate) has_room: Arc<AtomicBool>,
+    pub(crate) heart: Arc<Heart>,
     pub(crate) clock: Clock,
     pub(crate) deadline: Duration,
 }
@@ -184,9 +185,14 @@ impl Entrance {
         self.which_allowed.send(asked).await.map_err(lost(Hop::Policy))?
     }
 
-    /// How the actors are; `None` when their thread does not answer in time.
+    /// How the actors are; `None` when their thread does not answer in time. When that has been so for
+    /// long, at least this is known of them.
     pub async fn tree(&self) -> Option<TreeState> {
-        timeout(INSPECTION, self.supervisor.send(Inspect)).await.ok()?.ok()
+        if let Ok(Ok(state)) = timeout(INSPECTION, self.supervisor.send(Inspect)).await {
+            return Some(state);
+        }
+        let stuck_for = Some(self.heart.stuck_for()?);
+        Some(TreeState { stuck_for, recovered: false, actors: Vec::new() })
     }
 
     /// Whether there is memory for the events of one more request.

@@ -146,7 +146,7 @@ impl Handler<WhichAllowed> for Policy {
         self.desk.take("WhichAllowed", None);
         let (directory, licences) = (self.directory.clone(), self.licences.clone());
         self.desk.clear();
-        Box::pin(async move {
+        self.desk.answer(async move {
             let WhichAllowed { caller, flags, mut actions } = asked;
             let groups = directory.root_namespaces(&caller).await.map_err(|error| no_answer(&error))?;
             actions.retain(|action| {

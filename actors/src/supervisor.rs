@@ -35,7 +35,7 @@ use crate::{
 
 mod crew;
 mod guardian;
-mod heartbeat;
+pub(crate) mod heartbeat;
 mod intensity;
 pub(crate) mod panics;
 mod tree;
@@ -117,6 +117,7 @@ impl Supervisor {
         let (broadcaster_context, broadcaster) = context::<Broadcaster>(mailbox);
         let (supervisor_context, supervisor) = context::<Self>(mailbox);
 
+        let heart = Heart::start(limits.stuck_after)?;
         let has_room = Arc::new(AtomicBool::new(true));
         let recovered = CancellationToken::new();
         let (gave_up, given_up) = mpsc::unbounded_channel();
@@ -170,10 +171,10 @@ impl Supervisor {
             broadcaster,
             supervisor: supervisor.clone(),
             has_room,
+            heart: heart.clone(),
             clock: clock.clone(),
             deadline: limits.deadline,
         };
-        let heart = Heart::start(limits.stuck_after)?;
         let this = Self { crew: Some(crew), heart, recovered: recovered.clone() };
         let vitals = Vitals::new("supervisor", &clock, parts.inspector);
         let intensity = (limits.max_restarts, limits.restart_window);

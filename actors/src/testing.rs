@@ -14,7 +14,7 @@ use semver::Version;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    action::{Action, Catalogue, Maturity, PromptTemplate, PromptText, ResourceRule},
+    action::{Action, Catalogue, InputField, Maturity, PromptTemplate, PromptText, ResourceRule},
     clock::{Clock, Deadline},
     entrance::Ask,
     limits::Limits,
@@ -51,7 +51,7 @@ pub fn an_action(name: &str) -> Arc<Action> {
         maturity: Maturity::Ga,
         resource: ResourceRule::Optional,
         resource_types: vec!["Issue".to_owned(), "MergeRequest".to_owned()],
-        input: Vec::new(),
+        input: if name == "chat" { vec![content()] } else { Vec::new() },
         cache_response: name == "chat",
         model: "default".to_owned(),
         prompt: PromptTemplate {
@@ -60,6 +60,15 @@ pub fn an_action(name: &str) -> Arc<Action> {
             for_provider: BTreeMap::new(),
         },
     })
+}
+
+fn content() -> InputField {
+    InputField {
+        name: "content".to_owned(),
+        type_name: "String!".to_owned(),
+        max_length: None,
+        allow_blank: false,
+    }
 }
 
 #[must_use]

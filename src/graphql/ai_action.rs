@@ -149,12 +149,12 @@ async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
 }
 
 async fn submit(entrance: &Entrance, ask: Ask) -> std::result::Result<Gate, Refusal> {
-    let action = ask.action.name.clone();
+    let (action, platform_origin) = (ask.action.name.clone(), ask.platform_origin.clone());
     let outcome = entrance.ask(ask).await;
     let request_id = outcome.as_ref().map_or_else(|refusal| refusal.request_id, Gate::request_id);
     tracing::Span::current().record("request_id", tracing::field::display(request_id));
     match &outcome {
-        Ok(_) => tracing::info!(%request_id, action, "request accepted"),
+        Ok(_) => tracing::info!(%request_id, action, ?platform_origin, "request accepted"),
         Err(Refusal { failure, .. }) => tracing::info!(
             %request_id, action, code = %failure.code, hop = failure.hop.as_str(), "request refused"
         ),

@@ -170,7 +170,6 @@ impl Prepared {
         let mut response = self.run_with(event).await;
         error::classify(&mut response);
         response.extensions.extend(extensions(event));
-        note(event);
         let bytes = error::to_bytes(&response);
         event.keep_encoding(&self.inner.encoding_key, bytes.clone());
         bytes
@@ -217,31 +216,6 @@ fn extensions(event: &Event) -> Vec<(String, Value)> {
         ("failure".to_owned(), said)
     });
     model.into_iter().chain(failure).collect()
-}
-
-/// Counts what reached a subscriber, once an event and a look at it.
-fn note(event: &Event) {
-    let action = event.address.action.clone();
-    match event.kind {
-        EventKind::Chunk if event.message.chunk_id == Some(1) => {
-            let wait = since(event);
-            metrics::histogram!("duologue_time_to_first_chunk_seconds", "action" => action).record(wait);
-        }
-        EventKind::Final => {
-            let outcome = event.failure.as_ref().map_or("ended", |failure| failure.code.as_str());
-            let labels = [("action", action), ("outcome", outcome.to_owned())];
-            metrics::counter!("duologue_answers_total", &labels).increment(1);
-        }
-        EventKind::Echo | EventKind::Chunk => {}
-    }
-}
-
-/// From the request's birth, which its id tells, to the event's.
-fn since(event: &Event) -> std::time::Duration {
-    let born = event.request_id().as_uuid().get_timestamp().map(|moment| moment.to_unix());
-    let (seconds, nanoseconds) = born.unwrap_or_default();
-    let born = std::time::UNIX_EPOCH + std::time::Duration::new(seconds, nanoseconds);
-    event.message.timestamp.duration_since(born).unwrap_or_default()
 }
 
 /// 128 bits of SipHash: a collision could only ever mix up two documents of the same user.

@@ -67,6 +67,7 @@ pub fn unfit_argument(path: &str, type_name: &str) -> Error {
 pub fn refusal(code: &str, message: impl Into<String>) -> Response {
     let mut extensions = ErrorExtensionValues::default();
     extensions.set("code", code);
+    extensions.set("hop", Hop::Edge.as_str());
     let mut error = ServerError::new(message, None);
     error.extensions = Some(extensions);
     Response::from_errors(vec![error])
@@ -82,11 +83,15 @@ pub fn refused_by(failure: &Failure) -> Response {
     Response::from_errors(vec![error])
 }
 
-/// Gives every error a code. An error of a resolver that brought none is a mistake of ours: it is logged,
+/// Gives every error a code and a hop. An error of a resolver that brought none is a mistake of ours: it is logged,
 /// and the client hears no detail.
 pub fn classify(response: &mut Response) {
     for error in &mut response.errors {
         let extensions = error.extensions.get_or_insert_default();
+        if extensions.get("hop").is_none() {
+            // Whatever does not say otherwise was found before the pipeline.
+            extensions.set("hop", Hop::Edge.as_str());
+        }
         if extensions.get("code").is_some() {
             continue;
         }

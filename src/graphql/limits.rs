@@ -64,12 +64,12 @@ impl Exceeded {
 ///
 /// # Errors
 /// When it is too long, or nested so deep that it must not be parsed.
-pub fn check_text(text: &str, max_characters: usize) -> Result<(), Exceeded> {
+pub fn check_text(text: &str, max_characters: usize, max_depth: usize) -> Result<(), Exceeded> {
     let characters = text.chars().count();
     if characters > max_characters {
         return Err(Exceeded::Characters(characters, max_characters));
     }
-    if brackets(text) > MAX_BRACKETS { Err(Exceeded::Depth(MAX_BRACKETS)) } else { Ok(()) }
+    if brackets(text) > MAX_BRACKETS { Err(Exceeded::Depth(max_depth.min(MAX_BRACKETS))) } else { Ok(()) }
 }
 
 /// Checks every operation and fragment of a document.
@@ -229,7 +229,7 @@ mod tests {
     const BOUNDS: Bounds = Bounds { depth: 20, complexity: 250, aliases: 32 };
 
     fn checked(text: &str) -> Result<(), Exceeded> {
-        check_text(text, 10_000)?;
+        check_text(text, 10_000, 20)?;
         check(&parse_query(text).unwrap(), &BOUNDS)
     }
 
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn a_document_of_brackets_is_refused_unparsed() {
         for bracket in ["{", "[", "{a(b:[", "\"{", "\"\"\"[\"\"\" [", "#\n[", "\"\\n[", "\"\" ["] {
-            assert!(check_text(&bracket.repeat(1_500), 10_000).is_err(), "{bracket}");
+            assert!(check_text(&bracket.repeat(1_500), 10_000, 20).is_err(), "{bracket}");
         }
     }
 
@@ -307,13 +307,13 @@ mod tests {
             format!("{{ a(b: \"{code}\\\"{code}\") # {code}\n }}"),
             format!("{{ a(b: \"\"\"\"{code}\n\\\"\"\"{code}\"\"\") }}"),
         ] {
-            assert_eq!(check_text(&text, 10_000), Ok(()), "{text}");
+            assert_eq!(check_text(&text, 10_000, 20), Ok(()), "{text}");
         }
     }
 
     #[test]
     fn the_length_is_counted_in_characters() {
-        assert_eq!(check_text(&"ä".repeat(10_000), 10_000), Ok(()));
-        assert_eq!(check_text(&"ä".repeat(10_001), 10_000), Err(Exceeded::Characters(10_001, 10_000)));
+        assert_eq!(check_text(&"ä".repeat(10_000), 10_000, 20), Ok(()));
+        assert_eq!(check_text(&"ä".repeat(10_001), 10_000, 20), Err(Exceeded::Characters(10_001, 10_000)));
     }
 }

@@ -41,13 +41,19 @@ pub async fn post(request: HttpRequest, edge: web::Data<Edge>, payload: web::Pay
 
 /// Answers queries, and takes websockets.
 pub async fn get(request: HttpRequest, edge: web::Data<Edge>, payload: web::Payload) -> HttpResponse {
-    if request.headers().contains_key(UPGRADE) {
+    if asks_for_websocket(&request) {
         return edge.sockets.upgrade(request, payload).await;
     }
     match answer_get(&request, &edge).await {
         Ok(response) => response,
         Err(refused) => refused.response(),
     }
+}
+
+/// An upgrade to anything else, such as curl's to HTTP/2, is an offer that need not be taken.
+fn asks_for_websocket(request: &HttpRequest) -> bool {
+    let offers = request.headers().get_all(UPGRADE).filter_map(|value| value.to_str().ok());
+    offers.flat_map(|offer| offer.split(',')).any(|offer| offer.trim().eq_ignore_ascii_case("websocket"))
 }
 
 /// What other methods get.
@@ -182,6 +188,15 @@ fn json(text: &str, otherwise: &'static str) -> Result<Value, Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[rstest::rstest]
+    #[case("websocket", true)]
+    #[case("h2c, WebSocket", true)]
+    #[case("h2c", false)]
+    fn only_an_upgrade_to_a_websocket_is_taken(#[case] offer: &str, #[case] taken: bool) {
+        let request = actix_web::test::TestRequest::get().insert_header(("upgrade", offer)).to_http_request();
+        assert_eq!(asks_for_websocket(&request), taken);
+    }
 
     #[test]
     fn a_list_of_requests_is_refused() {

@@ -14,23 +14,27 @@ static INSTALLING: Mutex<()> = Mutex::new(());
 const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Every metric of the server, with what it counts.
-const COUNTERS: [(&str, &str); 6] = [
+const COUNTERS: [(&str, &str); 8] = [
     (
         "duologue_requests_total",
         "aiAction requests by action and by outcome at the door: accepted, or the refusal's code",
     ),
     (
         "duologue_answers_total",
-        "whole answers handed to subscribers by action and outcome: ended, or the failure's code",
+        "ends of accepted requests by action and outcome: completed, cancelled, or the failure's code",
     ),
     ("duologue_admission_refused_total", "aiAction requests that found no room, by reason"),
     ("duologue_connections_refused_total", "connections that were one too many, by reason"),
     ("duologue_actor_restarts_total", "restarts of each actor after a panic"),
     ("duologue_actor_messages_total", "messages each actor has taken"),
+    ("duologue_websocket_frames_sent_total", "messages written to websockets"),
+    ("duologue_websocket_stalled_readers_total", "websockets dropped because nobody read them"),
 ];
-const GAUGES: [(&str, &str); 3] = [
+const GAUGES: [(&str, &str); 5] = [
     ("duologue_requests_in_flight", "requests that hold a place"),
     ("duologue_connections", "open connections of any kind"),
+    ("duologue_websocket_connections", "open websockets"),
+    ("duologue_websocket_subscriptions", "open subscriptions of all websockets"),
     ("duologue_actor_in_flight", "what each actor is working on"),
 ];
 

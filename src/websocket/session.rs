@@ -217,12 +217,13 @@ impl Session {
 
     /// Writes what a subscription has, up to one batch, and lets the next one have its turn.
     async fn stream(&mut self, mut entry: Entry) -> Step {
+        let events = entry.read(self.shared.config.read_batch_bytes);
         if entry.has_hole() {
             let failure =
                 Failure::new(Code::Overloaded, Hop::Broadcaster, "Messages were lost: subscribe again.");
             return self.refuse(ServerMessage::refusal(entry.id.clone(), &failure), &entry.id).await;
         }
-        for event in entry.read(self.shared.config.read_batch_bytes) {
+        for event in events {
             let payload = entry.prepared.render(&event).await;
             self.writer.text(entry.next.text(&payload)).await?;
             match event.kind {

@@ -16,7 +16,7 @@ use std::{
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{event::Draft, filter::Filter, subscription::Subscription, user_log::UserLog};
+use super::{event::Draft, filter::Filter, metering, subscription::Subscription, user_log::UserLog};
 use crate::{
     cache::{Admitted, Recorded},
     clock::Deadline,
@@ -217,6 +217,7 @@ impl Correlation {
         if matches!(live.gate, Gate::Closed { has_ended: true, .. }) {
             return;
         }
+        metering::published(&live.address, &draft);
         live.bytes += draft.size();
         self.live_bytes += draft.size();
         match &mut live.gate {

@@ -36,6 +36,9 @@ pub struct Event {
     encodings: Mutex<Vec<(Box<str>, Bytes)>>,
 }
 
+/// Encodings kept of one event. Clients of one kind send one document; a fifth kind encodes for itself.
+const MAX_ENCODINGS: usize = 4;
+
 /// Bytes an event takes beside its text.
 const OVERHEAD: usize = 512;
 
@@ -60,7 +63,7 @@ impl Event {
     /// Keeps an encoding for the other subscribers that will ask for the same.
     pub fn keep_encoding(&self, key: &str, bytes: Bytes) {
         let mut encodings = self.encodings.lock().unwrap_or_else(PoisonError::into_inner);
-        if !encodings.iter().any(|(known, _)| &**known == key) {
+        if encodings.len() < MAX_ENCODINGS && !encodings.iter().any(|(known, _)| &**known == key) {
             encodings.push((key.into(), bytes));
         }
     }

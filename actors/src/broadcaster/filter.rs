@@ -101,8 +101,8 @@ fn never_published() -> Failure {
     Failure::new(
         Code::InvalidInput,
         Hop::Edge,
-        "Nothing is published under these arguments: give one of aiAction, resourceId or requestId; \
-         aiAction and resourceId may come with clientSubscriptionId.",
+        "Nothing is published under these arguments: give clientSubscriptionId alone, requestId alone, or \
+         one of aiAction and resourceId with or without clientSubscriptionId.",
     )
 }
 

@@ -93,6 +93,11 @@ impl Ledger {
         self.entries.entry(request_id).insert_entry(entry).into_mut()
     }
 
+    /// The request is in the ledger, or was until it was finished.
+    pub(super) fn knows(&self, request_id: RequestId) -> bool {
+        self.entries.contains_key(&request_id) || self.finished.contains(&request_id)
+    }
+
     /// The request is accepted and nothing has ended it yet.
     pub(super) fn is_open(&self, request_id: RequestId) -> bool {
         self.entries.get(&request_id).is_some_and(|entry| matches!(entry.state, State::Accepted))

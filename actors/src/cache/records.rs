@@ -32,7 +32,8 @@ pub(super) fn accepted(authorized: &Authorized, now: SystemTime) -> AcceptedReco
 
 /// The user's side of the conversation, for actions that keep one.
 pub(super) fn users_message(request: &Request, now: SystemTime) -> Option<ChatMessage> {
-    let content = request.input.get("content").and_then(serde_json::Value::as_str);
+    let question = request.action.question().and_then(|field| request.input.get(&field.name));
+    let content = question.and_then(serde_json::Value::as_str);
     request.action.cache_response.then(|| ChatMessage {
         id: MessageId::new(),
         request_id: request.id,
@@ -65,6 +66,23 @@ pub(super) fn terminal(address: Address, ended: Ended, now: SystemTime) -> Termi
         model: ended.model,
         message_id: MessageId::new(),
         ended_at: now,
+    }
+}
+
+/// The one line that says how an accepted request ended.
+pub(super) fn log_end(terminal: &TerminalRecord) {
+    let (request_id, user, action) = (terminal.request_id, terminal.owner, terminal.action.as_str());
+    match &terminal.outcome {
+        Outcome::Completed { .. } => {
+            tracing::info!(%request_id, %user, action, outcome = "completed", "request ended");
+        }
+        Outcome::Cancelled { .. } => {
+            tracing::info!(%request_id, %user, action, outcome = "cancelled", "request ended");
+        }
+        Outcome::Failed { failure, .. } => {
+            let (code, hop) = (failure.code.as_str(), failure.hop.as_str());
+            tracing::info!(%request_id, %user, action, outcome = "failed", code, hop, "request ended");
+        }
     }
 }
 

@@ -14,45 +14,67 @@ use crate::{
     protocol::{Ended, Failure, Hop, Origin, Request, UserId, deliver, forward},
 };
 
-/// What the journal held when the process started.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(super) struct Loaded {
-    pub(super) terminals: Vec<TerminalRecord>,
+/// What an earlier process left in the journal.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// Oldest first.
+    pub(super) terminals: Vec<Arc<TerminalRecord>>,
     pub(super) unfinished: Vec<AcceptedRecord>,
 }
+
+/// The journal has been read.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Loaded(pub(super) Arc<Left>);
 
 impl Handler<Loaded> for Cache {
     type Result = ();
 
-    fn handle(&mut self, Loaded { terminals, unfinished }: Loaded, ctx: &mut Self::Context) {
+    fn handle(&mut self, Loaded(left): Loaded, ctx: &mut Self::Context) {
+        // Reading it counts as an interruption, so it is read once, whatever happens here.
+        self.left = Some(left.clone());
         self.desk.take("Loaded", None);
-        tracing::info!(finished = terminals.len(), unfinished = unfinished.len(), "journal loaded");
-        self.restore(terminals);
-        for record in unfinished {
-            self.take_over(record, ctx);
+        let (finished, unfinished) = (left.terminals.len(), left.unfinished.len());
+        tracing::info!(finished, unfinished, "journal loaded");
+        self.restore(&left.terminals);
+        for record in &left.unfinished {
+            if !self.ledger.knows(record.request_id) {
+                self.take_over(record.clone(), ctx);
+            }
         }
+        self.left = None;
         self.ready.cancel();
         self.desk.clear();
     }
 }
 
 impl Cache {
-    fn restore(&mut self, terminals: Vec<TerminalRecord>) {
+    /// Takes what an earlier process left, from the journal unless that has been read already.
+    pub(super) fn load(&self, ctx: &mut Context<Self>) {
+        let (stores, back) = (self.stores.clone(), ctx.address().recipient());
+        let (left, retention) = (self.left.clone(), self.shelves.limits.terminal_retention);
+        self.desk.work(None, async move {
+            let left = match left {
+                Some(left) => left,
+                None => Arc::new(stores.load(retention).await),
+            };
+            deliver(&back, Loaded(left));
+        });
+    }
+
+    fn restore(&self, terminals: &[Arc<TerminalRecord>]) {
         let keeps_conversation = |terminal: &TerminalRecord| {
             self.shelves.catalogue.get(&terminal.action).is_some_and(|action| action.cache_response)
         };
-        let to_keep: Vec<TerminalRecord> =
+        let conversations: Vec<Arc<TerminalRecord>> =
             terminals.iter().filter(|terminal| keeps_conversation(terminal)).cloned().collect();
         let stores = self.stores.clone();
         self.desk.work(None, async move {
-            // The process may have died between the terminal and the conversation.
-            for terminal in to_keep {
-                stores.keep(&terminal).await;
+            for terminal in conversations {
+                stores.complete(&terminal).await;
             }
         });
-        let terminals = terminals.into_iter().map(Arc::new).collect();
-        deliver(&self.neighbours.restored, Restored { terminals });
+        deliver(&self.neighbours.restored, Restored { terminals: terminals.to_vec() });
     }
 
     /// Ends an unfinished request that may not run again; lets any other walk the pipeline once more, as

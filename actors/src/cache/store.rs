@@ -7,12 +7,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Journalled, records, recovery::Loaded};
+use super::{Journalled, records, recovery::Left};
 use crate::{
     clock::Clock,
     policy::Authorized,
     ports::{ConversationStore, Journal, StoreError, TerminalRecord},
-    protocol::{Address, ChatMessage, Ended},
+    protocol::{ChatMessage, Role},
     supervisor::panics,
 };
 
@@ -33,14 +33,10 @@ impl Stores {
         let now = self.clock.now();
         let recovered = authorized.request().origin.is_recovered();
         let echo = if recovered { None } else { records::users_message(authorized.request(), now) };
-        let written = async {
-            if !recovered {
-                self.write_accepted(&authorized, echo.clone(), now).await?;
-            }
-            self.history(&authorized, now).await
-        };
-        let written = written.await;
-        Journalled { authorized, echo, written }
+        let written =
+            if recovered { Ok(()) } else { self.write_accepted(&authorized, echo.clone(), now).await };
+        let history = self.history(&authorized, now).await;
+        Journalled { authorized, echo, written: written.map(|()| history) }
     }
 
     async fn write_accepted(
@@ -61,31 +57,27 @@ impl Stores {
         let (journal, conversation) = futures::join!(journal, conversation);
         journal?;
         if let Err(error) = conversation {
-            // Refused, so it must not run after a restart either.
-            self.withdraw(authorized, now).await?;
-            return Err(error);
+            // In the journal it is accepted, and will be answered; only the conversation misses it.
+            let request_id = authorized.request().id;
+            tracing::error!(%request_id, %error, "question could not be added to the conversation");
         }
         Ok(())
     }
 
-    async fn withdraw(&self, authorized: &Authorized, now: SystemTime) -> Result<(), StoreError> {
-        let address = Address::of(authorized.caller().user.id, authorized.request());
-        let ended = Ended::failed(address.request_id, records::storage_unavailable());
-        let terminal = records::terminal(address, ended, now);
-        self.journal.end(terminal).await.map(|_| ())
-    }
-
-    async fn history(
-        &self,
-        authorized: &Authorized,
-        now: SystemTime,
-    ) -> Result<Vec<ChatMessage>, StoreError> {
-        let request = authorized.request();
+    /// What the prompt may know of earlier questions. A conversation that cannot be read costs the prompt
+    /// its memory, not the request its answer.
+    async fn history(&self, authorized: &Authorized, now: SystemTime) -> Vec<ChatMessage> {
+        let (request, owner) = (authorized.request(), authorized.caller().user.id);
         if !request.action.cache_response {
-            return Ok(Vec::new());
+            return Vec::new();
         }
-        let messages = self.conversation.messages(authorized.caller().user.id, now).await?;
-        Ok(records::history_before(request.id, messages))
+        match caught(self.conversation.messages(owner, now)).await {
+            Ok(messages) => records::history_before(request.id, messages),
+            Err(error) => {
+                tracing::error!(request_id = %request.id, %error, "conversation could not be read");
+                Vec::new()
+            }
+        }
     }
 
     /// Writes a terminal and, when the action keeps a conversation, its final message. Does not give
@@ -115,22 +107,36 @@ impl Stores {
         }
     }
 
+    /// Adds the answer to a question that is in the conversation without one: the process died between
+    /// the terminal and the conversation.
+    pub(super) async fn complete(&self, terminal: &TerminalRecord) {
+        let conversation = self.conversation.messages(terminal.owner, self.clock.now()).await;
+        let has = |role| {
+            let of_it = |message: &ChatMessage| message.request_id == terminal.request_id;
+            let messages = conversation.as_deref().unwrap_or_default();
+            messages.iter().any(|message| of_it(message) && message.role == role)
+        };
+        if has(Role::User) && !has(Role::Assistant) {
+            self.keep(terminal).await;
+        }
+    }
+
     /// What an earlier process left. Waits for a store that does not answer yet.
-    pub(super) async fn load(&self, retention: Duration) -> Loaded {
+    pub(super) async fn load(&self, retention: Duration) -> Left {
         loop {
             match caught(self.try_load(retention)).await {
-                Ok(loaded) => return loaded,
+                Ok(left) => return left,
                 Err(error) => tracing::error!(%error, "journal could not be read yet"),
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    async fn try_load(&self, retention: Duration) -> Result<Loaded, StoreError> {
+    async fn try_load(&self, retention: Duration) -> Result<Left, StoreError> {
         let since = self.clock.now().checked_sub(retention).unwrap_or(SystemTime::UNIX_EPOCH);
         let terminals = self.journal.terminals_since(since).await?;
         let unfinished = self.journal.take_unfinished().await?;
-        Ok(Loaded { terminals, unfinished })
+        Ok(Left { terminals: terminals.into_iter().map(Arc::new).collect(), unfinished })
     }
 
     pub(super) async fn sweep(&self, now: SystemTime, retention: Duration) {

@@ -197,13 +197,13 @@ async fn a_journal_that_does_not_take_a_request_refuses_it() {
 }
 
 #[actix::test]
-async fn a_conversation_that_does_not_take_the_question_refuses_it_for_good() {
+async fn a_conversation_that_does_not_take_the_question_does_not_lose_the_request() {
     let mut alone = cache();
     alone.world.store.is_full.store(true, SeqCst);
-    let request_id = alone.authorize(alone.request()).await;
-    assert_eq!(alone.refusal().await.0, request_id);
-    assert!(alone.journal.store.ended(request_id).is_some(), "it would run after a restart");
-    assert!(alone.accepted.is_silent().await);
+    let (request_id, accepted) = alone.accept().await;
+    assert_eq!(alone.journal.store.accepted()[0].request_id, request_id);
+    assert!(accepted.history().is_empty());
+    assert!(alone.messages().await.is_empty());
 }
 
 #[actix::test]

@@ -51,14 +51,16 @@ pub(super) fn render(text: &PromptText, material: &Material<'_>) -> Result<Rende
             .map(|turn| context! { role => turn.role.as_str(), content => turn.content.as_str() })
             .collect::<Vec<Value>>(),
     };
-    let user = render_text(&text.user, &values)?;
+    // One set for both: what the system text says of a tag must hold in the user's text.
+    let tags: BTreeSet<String> = tags_of(&text.system).chain(tags_of(&text.user)).collect();
+    let user = render_text(&text.user, &values, &tags)?;
     let mut turns = history;
     turns.push(Turn { role: Role::User, content: user });
-    Ok(Rendered { system: render_text(&text.system, &values)?, turns })
+    Ok(Rendered { system: render_text(&text.system, &values, &tags)?, turns })
 }
 
-fn render_text(source: &str, values: &Value) -> Result<String, PromptError> {
-    let tags = tags_of(source);
+fn render_text(source: &str, values: &Value, tags: &BTreeSet<String>) -> Result<String, PromptError> {
+    let tags = tags.clone();
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_formatter(move |out, _, value| {
@@ -70,8 +72,8 @@ fn render_text(source: &str, values: &Value) -> Result<String, PromptError> {
 }
 
 /// The names of the tags the template itself uses: `<resource>`, `</comment>` ...
-fn tags_of(template: &str) -> BTreeSet<String> {
-    template.split('<').skip(1).map(tag_name).filter(|name| !name.is_empty()).collect()
+fn tags_of(template: &str) -> impl Iterator<Item = String> {
+    template.split('<').skip(1).map(tag_name).filter(|name| !name.is_empty())
 }
 
 /// The tag name a text that follows `<` begins with, in lower case; empty when it is no tag.
@@ -218,7 +220,7 @@ mod tests {
 
     /// The tags of the template's author that a reader of `text` would see.
     fn tags_in(text: &str) -> Vec<String> {
-        let known = tags_of(TAGGED);
+        let known: BTreeSet<String> = tags_of(TAGGED).collect();
         text.split('<').skip(1).map(tag_name).filter(|name| known.contains(name)).collect()
     }
 

@@ -79,12 +79,21 @@ impl Run {
         let idle_until = silent_since + self.limits.idle_content;
         tokio::select! {
             biased;
-            () = self.cancel.cancelled() => Next::Over(End::Cancelled),
-            () = sleep_until(self.deadline.timer) =>
-                Next::Over(End::Failed(Failure::deadline_exceeded(Hop::Completion))),
+            end = self.over() => Next::Over(end),
             () = due(chunker.due()) => Next::GatheredTextIsDue,
             event = events.next() => Next::Event(event),
             () = sleep_until(idle_until) => Next::Over(End::Failed(faults::silent(chunker.has_content()))),
+        }
+    }
+
+    /// Returns when the request is cancelled or past its deadline.
+    async fn over(&self) -> End {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => End::Cancelled,
+            () = sleep_until(self.deadline.timer) => {
+                End::Failed(Failure::deadline_exceeded(Hop::Completion))
+            }
         }
     }
 
@@ -112,9 +121,13 @@ impl Run {
             return Ok(());
         };
         let produced = ChunkProduced { request_id: self.request_id, chunk_id: id, content };
-        let taken = self.chunks.send(produced).await;
-        // Lost only to a panic of the Broadcaster: the answer would have a hole.
-        taken.map_err(|_| End::Failed(Failure::internal(Hop::Broadcaster)))
+        tokio::select! {
+            taken = self.chunks.send(produced) => {
+                // Lost only to a panic of the Broadcaster: the answer would have a hole.
+                taken.map_err(|_| End::Failed(Failure::internal(Hop::Broadcaster)))
+            }
+            end = self.over() => Err(end),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct Heart {
+pub(crate) struct Heart {
     started: Instant,
     /// Milliseconds after `started`.
     last_beat: AtomicU64,
@@ -36,7 +36,7 @@ impl Heart {
     }
 
     /// How long the pipeline's thread has been silent, when that is too long.
-    pub(super) fn stuck_for(&self) -> Option<Duration> {
+    pub(crate) fn stuck_for(&self) -> Option<Duration> {
         let silent = Duration::from_millis(self.age_millis().saturating_sub(self.last_beat.load(Relaxed)));
         (silent >= self.stuck_after).then_some(silent)
     }
