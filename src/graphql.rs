@@ -77,7 +77,8 @@ impl GraphqlRequest {
 
     /// The engine says of a variable that was declared and left out that it is not defined.
     fn check_required(&self, operation: &OperationDefinition) -> Result<(), Box<Response>> {
-        let given = |name: &str| self.variables.as_ref().is_some_and(|variables| variables.contains_key(name));
+        let given =
+            |name: &str| self.variables.as_ref().is_some_and(|variables| variables.contains_key(name));
         for definition in &operation.variable_definitions {
             let (name, var_type) = (&definition.node.name.node, &definition.node.var_type.node);
             if !var_type.nullable && !given(name) {

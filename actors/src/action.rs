@@ -72,12 +72,10 @@ impl Action {
         self.name.to_ascii_uppercase()
     }
 
-    /// The input that is the user's own message in a conversation: `content`, else the first text.
+    /// The input that is the user's own message in a conversation.
     #[must_use]
     pub fn question(&self) -> Option<&InputField> {
-        let is_text = |field: &&InputField| field.type_name.trim_end_matches('!') == "String";
-        let content = self.input.iter().find(|field| field.name == "content");
-        content.filter(is_text).or_else(|| self.input.iter().find(is_text))
+        question(&self.input)
     }
 
     /// Chat has a switch of its own; all other actions share the global one.
@@ -85,6 +83,14 @@ impl Action {
     pub fn is_chat(&self) -> bool {
         self.name == "chat"
     }
+}
+
+/// The one of `input` that is the user's own message in a conversation: `content`, else the first text.
+#[must_use]
+pub fn question(input: &[InputField]) -> Option<&InputField> {
+    let is_text = |field: &&InputField| field.type_name.trim_end_matches('!') == "String";
+    let content = input.iter().find(|field| field.name == "content");
+    content.filter(is_text).or_else(|| input.iter().find(is_text))
 }
 
 /// How finished a feature is. Experimental and beta features need the root namespace's consent.

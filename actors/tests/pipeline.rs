@@ -567,6 +567,29 @@ async fn a_finished_request_can_still_be_replayed_after_a_restart() {
 }
 
 #[actix::test]
+async fn a_panic_while_the_journal_is_taken_over_loses_nothing_and_counts_no_interruption() {
+    tokio::time::pause();
+    for (actor, message) in [("cache", "Loaded"), ("cache", "TakenOver"), ("broadcaster", "Restored")] {
+        let mut world = World::default();
+        let finished = {
+            let tree = start(&world);
+            let finished = answer(&world, tree.entrance(), "alice", ALICE).await[0].request_id();
+            tree.stop(Duration::from_millis(100)).await;
+            finished
+        };
+        let unfinished = killed_in_flight(&world).await;
+        world.inspector = Some(panic_once(actor, message));
+        let (tree, last) = final_after_restart(&world, unfinished).await;
+        let code = last.failure.as_ref().map(|failure| failure.code);
+        // The request in hand when a panic comes ends; nothing else does.
+        let expected = (message == "TakenOver").then_some(Code::Internal);
+        assert_eq!(code, expected, "{actor} at {message}");
+        let mut replay = tree.entrance().subscribe(everything_of(ALICE, finished)).await.unwrap();
+        assert_eq!(to_the_final(&mut replay).await.len(), 1, "{actor} at {message}");
+    }
+}
+
+#[actix::test]
 async fn a_second_interruption_ends_the_request() {
     let world = world();
     let request_id = killed_in_flight(&world).await;

@@ -1,6 +1,6 @@
 //! One file of the catalogue, read into an action.
 
-use duologue_actors::action::{Action, Maturity, ResourceRule};
+use duologue_actors::action::{self, Action, InputField, Maturity, ResourceRule};
 
 use super::{input, names, prompt};
 use crate::document::{self, Faults, Fields, Node, Place, Report, as_text};
@@ -35,7 +35,7 @@ fn action(
     let maturity = maturity(&mut fields, report);
     let (resource, resource_types) = resource(&mut fields, report);
     let input = input::read(fields.map("input", report), report);
-    let cache_response = fields.bool("cache_response", report).unwrap_or(false);
+    let cache_response = cache_response(&mut fields, &input, report);
     let model = model(&mut fields, models, report);
     let prompt = prompt::read(&mut fields, &prompt::Scope { source: text, resource, input: &input }, report);
     fields.finish(report);
@@ -139,6 +139,16 @@ fn resource_types(fields: &mut Fields, report: &mut Report) -> Vec<String> {
         types.push(name.to_owned());
     }
     types
+}
+
+/// A conversation keeps what the user said, so there must be an input that says something.
+fn cache_response(fields: &mut Fields, input: &[InputField], report: &mut Report) -> bool {
+    let place = fields.place();
+    let keeps = fields.bool("cache_response", report).unwrap_or(false);
+    if keeps && action::question(input).is_none() {
+        report.fault(place, "`cache_response` keeps the user's message, but no input is a String");
+    }
+    keeps
 }
 
 fn model(fields: &mut Fields, models: &[&str], report: &mut Report) -> Option<String> {

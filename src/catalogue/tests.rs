@@ -116,6 +116,11 @@ fn all_faults_of_all_files_are_named_at_once() {
 #[case("max_length: 1000", "longest: 1000", "9:31: unknown key `longest`")]
 #[case("prompt:\n", "  resource_id: ID\nprompt:\n", "10:3: `resource_id` is added by itself")]
 #[case("prompt:\n", "  userInput: ID\nprompt:\n", "10:3: `userInput` is not snake_case")]
+#[case(
+    "user_input: {type: String!, max_length: 1000, allow_blank: false}\n",
+    "user_input: {type: ID}\ncache_response: true\n",
+    "`cache_response` keeps the user's message, but no input is a String"
+)]
 #[case("version: 1.0.0", "version: one", "11:12: `one` is not a version")]
 #[case("version: 1.0.0", "version: 1", "11:12: `version` must be a text, not a number")]
 #[case("  user: |", "  usr: |", "11:3: `user` is missing")]

@@ -127,18 +127,18 @@ mod tests {
             lines.push(format!("{status} {allow:?} {}", String::from_utf8_lossy(&body)));
         }
         insta::assert_snapshot!(lines.join("\n"), @r#"
-404 None {"errors":[{"message":"there is nothing at this path","extensions":{"code":"not_found"}}]}
-405 Some("GET") {"errors":[{"message":"this path takes GET only","extensions":{"code":"invalid_input"}}]}
-406 None {"errors":[{"message":"the client accepts neither application/json nor application/graphql-response+json","extensions":{"code":"invalid_input"}}]}
-415 None {"errors":[{"message":"the body must be application/json in UTF-8","extensions":{"code":"invalid_input"}}]}
-413 None {"errors":[{"message":"the body is larger than 1048576 bytes","extensions":{"code":"invalid_input"}}]}
-408 None {"errors":[{"message":"the body did not arrive in time","extensions":{"code":"invalid_input"}}]}
-400 None {"errors":[{"message":"the body did not arrive whole","extensions":{"code":"invalid_input"}}]}
-400 None {"errors":[{"message":"the body is not JSON","extensions":{"code":"invalid_input"}}]}
-400 None {"errors":[{"message":"a list of requests is not taken: send them one by one","extensions":{"code":"invalid_input"}}]}
-400 None {"errors":[{"message":"query is missing","extensions":{"code":"invalid_input"}}]}
-405 Some("POST") {"errors":[{"message":"mutations are not taken by GET: use POST","extensions":{"code":"invalid_input"}}]}
-503 None {"errors":[{"message":"the server has no room for this connection","extensions":{"code":"overloaded"}}]}
+404 None {"errors":[{"message":"there is nothing at this path","extensions":{"code":"not_found","hop":"edge"}}]}
+405 Some("GET") {"errors":[{"message":"this path takes GET only","extensions":{"code":"invalid_input","hop":"edge"}}]}
+406 None {"errors":[{"message":"the client accepts neither application/json nor application/graphql-response+json","extensions":{"code":"invalid_input","hop":"edge"}}]}
+415 None {"errors":[{"message":"the body must be application/json in UTF-8","extensions":{"code":"invalid_input","hop":"edge"}}]}
+413 None {"errors":[{"message":"the body is larger than 1048576 bytes","extensions":{"code":"invalid_input","hop":"edge"}}]}
+408 None {"errors":[{"message":"the body did not arrive in time","extensions":{"code":"invalid_input","hop":"edge"}}]}
+400 None {"errors":[{"message":"the body did not arrive whole","extensions":{"code":"invalid_input","hop":"edge"}}]}
+400 None {"errors":[{"message":"the body is not JSON","extensions":{"code":"invalid_input","hop":"edge"}}]}
+400 None {"errors":[{"message":"a list of requests is not taken: send them one by one","extensions":{"code":"invalid_input","hop":"edge"}}]}
+400 None {"errors":[{"message":"query is missing","extensions":{"code":"invalid_input","hop":"edge"}}]}
+405 Some("POST") {"errors":[{"message":"mutations are not taken by GET: use POST","extensions":{"code":"invalid_input","hop":"edge"}}]}
+503 None {"errors":[{"message":"the server has no room for this connection","extensions":{"code":"overloaded","hop":"edge"}}]}
 "#);
     }
 }

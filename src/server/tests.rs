@@ -118,23 +118,23 @@ async fn graphql_over_http_has_these_statuses_and_types() {
 ok: HTTP/1.1 200 OK | content-type: application/json; charset=utf-8 | {"data":{"__typename":"Query"}}
 ok, strict: HTTP/1.1 200 OK | content-type: application/graphql-response+json; charset=utf-8 | {"data":{"__typename":"Query"}}
 ok, get: HTTP/1.1 200 OK | content-type: application/json; charset=utf-8 | {"data":{"__typename":"Query"}}
-syntax: HTTP/1.1 200 OK | content-type: application/json; charset=utf-8 | {"errors":[{"message":"Syntax error: expected selection","locations":[{"line":1,"column":2}],"extensions":{"code":"parseError"}}]}
-syntax, strict: HTTP/1.1 400 Bad Request | content-type: application/graphql-response+json; charset=utf-8 | {"errors":[{"message":"Syntax error: expected selection","locations":[{"line":1,"column":2}],"extensions":{"code":"parseError"}}]}
+syntax: HTTP/1.1 200 OK | content-type: application/json; charset=utf-8 | {"errors":[{"message":"Syntax error: expected selection","locations":[{"line":1,"column":2}],"extensions":{"code":"parseError","hop":"edge"}}]}
+syntax, strict: HTTP/1.1 400 Bad Request | content-type: application/graphql-response+json; charset=utf-8 | {"errors":[{"message":"Syntax error: expected selection","locations":[{"line":1,"column":2}],"extensions":{"code":"parseError","hop":"edge"}}]}
 field error, strict: HTTP/1.1 200 OK | content-type: application/graphql-response+json; charset=utf-8 | {"errors":[{"message":"first can't be negative","locations":[{"line":1,"column":3}],"path":["aiMessages"],"extensions":{"code":"invalid_input","hop":"edge"}}],"data":null}
-subscription: HTTP/1.1 400 Bad Request | content-type: application/graphql-response+json; charset=utf-8 | {"errors":[{"message":"Subscriptions are not supported on this transport.","extensions":{"code":"transportNotSupported"}}]}
+subscription: HTTP/1.1 400 Bad Request | content-type: application/graphql-response+json; charset=utf-8 | {"errors":[{"message":"Subscriptions are not supported on this transport.","extensions":{"code":"transportNotSupported","hop":"edge"}}]}
 bad token: HTTP/1.1 401 Unauthorized | content-type: application/json; charset=utf-8 | www-authenticate: Bearer | {"errors":[{"message":"Invalid token","extensions":{"code":"unauthenticated","hop":"auth"}}]}
 anonymous action: HTTP/1.1 401 Unauthorized | content-type: application/json; charset=utf-8 | www-authenticate: Bearer | {"errors":[{"message":"Invalid token","locations":[{"line":1,"column":12}],"extensions":{"code":"unauthenticated","hop":"edge"}}]}
-mutation by get: HTTP/1.1 405 Method Not Allowed | allow: POST | content-type: application/json; charset=utf-8 | {"errors":[{"message":"mutations are not taken by GET: use POST","extensions":{"code":"invalid_input"}}]}
-no query: HTTP/1.1 400 Bad Request | content-type: application/json; charset=utf-8 | {"errors":[{"message":"query is missing","extensions":{"code":"invalid_input"}}]}
-batch: HTTP/1.1 400 Bad Request | content-type: application/json; charset=utf-8 | {"errors":[{"message":"a list of requests is not taken: send them one by one","extensions":{"code":"invalid_input"}}]}
-no content type: HTTP/1.1 415 Unsupported Media Type | content-type: application/json; charset=utf-8 | {"errors":[{"message":"the body must be application/json in UTF-8","extensions":{"code":"invalid_input"}}]}
-text: HTTP/1.1 415 Unsupported Media Type | content-type: application/json; charset=utf-8 | {"errors":[{"message":"the body must be application/json in UTF-8","extensions":{"code":"invalid_input"}}]}
-not acceptable: HTTP/1.1 406 Not Acceptable | content-type: application/json; charset=utf-8 | {"errors":[{"message":"the client accepts neither application/json nor application/graphql-response+json","extensions":{"code":"invalid_input"}}]}
-not json: HTTP/1.1 400 Bad Request | content-type: application/json; charset=utf-8 | {"errors":[{"message":"the body is not JSON","extensions":{"code":"invalid_input"}}]}
-empty: HTTP/1.1 400 Bad Request | content-type: application/json; charset=utf-8 | {"errors":[{"message":"the body is not JSON","extensions":{"code":"invalid_input"}}]}
-too large: HTTP/1.1 413 Payload Too Large | content-type: application/json; charset=utf-8 | {"errors":[{"message":"the body is larger than 200 bytes","extensions":{"code":"invalid_input"}}]}
-put: HTTP/1.1 405 Method Not Allowed | allow: GET, POST | content-type: application/json; charset=utf-8 | {"errors":[{"message":"this path takes GET, POST only","extensions":{"code":"invalid_input"}}]}
-elsewhere: HTTP/1.1 404 Not Found | content-type: application/json; charset=utf-8 | {"errors":[{"message":"there is nothing at this path","extensions":{"code":"not_found"}}]}
+mutation by get: HTTP/1.1 405 Method Not Allowed | allow: POST | content-type: application/json; charset=utf-8 | {"errors":[{"message":"mutations are not taken by GET: use POST","extensions":{"code":"invalid_input","hop":"edge"}}]}
+no query: HTTP/1.1 400 Bad Request | content-type: application/json; charset=utf-8 | {"errors":[{"message":"query is missing","extensions":{"code":"invalid_input","hop":"edge"}}]}
+batch: HTTP/1.1 400 Bad Request | content-type: application/json; charset=utf-8 | {"errors":[{"message":"a list of requests is not taken: send them one by one","extensions":{"code":"invalid_input","hop":"edge"}}]}
+no content type: HTTP/1.1 415 Unsupported Media Type | content-type: application/json; charset=utf-8 | {"errors":[{"message":"the body must be application/json in UTF-8","extensions":{"code":"invalid_input","hop":"edge"}}]}
+text: HTTP/1.1 415 Unsupported Media Type | content-type: application/json; charset=utf-8 | {"errors":[{"message":"the body must be application/json in UTF-8","extensions":{"code":"invalid_input","hop":"edge"}}]}
+not acceptable: HTTP/1.1 406 Not Acceptable | content-type: application/json; charset=utf-8 | {"errors":[{"message":"the client accepts neither application/json nor application/graphql-response+json","extensions":{"code":"invalid_input","hop":"edge"}}]}
+not json: HTTP/1.1 400 Bad Request | content-type: application/json; charset=utf-8 | {"errors":[{"message":"the body is not JSON","extensions":{"code":"invalid_input","hop":"edge"}}]}
+empty: HTTP/1.1 400 Bad Request | content-type: application/json; charset=utf-8 | {"errors":[{"message":"the body is not JSON","extensions":{"code":"invalid_input","hop":"edge"}}]}
+too large: HTTP/1.1 413 Payload Too Large | content-type: application/json; charset=utf-8 | {"errors":[{"message":"the body is larger than 200 bytes","extensions":{"code":"invalid_input","hop":"edge"}}]}
+put: HTTP/1.1 405 Method Not Allowed | allow: GET, POST | content-type: application/json; charset=utf-8 | {"errors":[{"message":"this path takes GET, POST only","extensions":{"code":"invalid_input","hop":"edge"}}]}
+elsewhere: HTTP/1.1 404 Not Found | content-type: application/json; charset=utf-8 | {"errors":[{"message":"there is nothing at this path","extensions":{"code":"not_found","hop":"edge"}}]}
 "#);
     server.leave.send(()).unwrap();
     server.ended.await.unwrap().unwrap();

@@ -108,7 +108,7 @@ subscription { aiCompletionResponse(aiAction: JUGGLE) { id } }
 subscription { aiCompletionResponse(requestId: "1") { id } }
     requestId is not the id of a request ["invalid_input"]
 subscription { aiCompletionResponse(aiAction: CHAT, resourceId: "gid://gitlab/Issue/52") { id } }
-    Nothing is published under these arguments: give one of aiAction, resourceId or requestId; aiAction and resourceId may come with clientSubscriptionId. ["invalid_input"]
+    Nothing is published under these arguments: give clientSubscriptionId alone, requestId alone, or one of aiAction and resourceId with or without clientSubscriptionId. ["invalid_input"]
 subscription { ...F } fragment F on Subscription { aiCompletionResponse { id } }
     select aiCompletionResponse in the subscription itself, not in a fragment ["invalid_input"]
 subscription { a: aiCompletionResponse { id } b: aiCompletionResponse { id } }
