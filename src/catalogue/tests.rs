@@ -119,7 +119,7 @@ fn all_faults_of_all_files_are_named_at_once() {
 #[case(
     "user_input: {type: String!, max_length: 1000, allow_blank: false}\n",
     "user_input: {type: ID}\ncache_response: true\n",
-    "`cache_response` keeps the user's message, but no input is a String"
+    "1:1: `cache_response` keeps the user's message, but no input is a String"
 )]
 #[case("version: 1.0.0", "version: one", "11:12: `one` is not a version")]
 #[case("version: 1.0.0", "version: 1", "11:12: `version` must be a text, not a number")]
