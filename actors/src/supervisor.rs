@@ -107,7 +107,8 @@ struct Started {
 impl Supervisor {
     /// Creates, wires and starts the actors on this thread: all the wiring there is.
     fn start(parts: Parts) -> std::io::Result<Started> {
-        let Parts { clock, permits, catalogue, limits, .. } = parts;
+        let shelves = shelves(&parts);
+        let Parts { clock, permits, limits, .. } = parts;
         let mailbox = permits.capacity() + SPARE_MAILBOX_PLACES;
         let (auth_context, auth) = context::<Auth>(mailbox);
         let (feature_flag_context, feature_flag) = context::<FeatureFlag>(mailbox);
@@ -132,21 +133,7 @@ impl Supervisor {
             Completion::new(desk, parts.models, chunks, ends, limits.clone())
         });
         crew.join(Hop::Cache, cache_context, |desk| {
-            let shelves = cache::Shelves {
-                clock: clock.clone(),
-                journal: parts.journal,
-                conversation: parts.conversation,
-                catalogue,
-                permits,
-                limits: limits.clone(),
-            };
-            let neighbours = cache::Neighbours {
-                auth: auth.clone().recipient(),
-                completion: completion.recipient(),
-                admitted: broadcaster.clone().recipient(),
-                recorded: broadcaster.clone().recipient(),
-                restored: broadcaster.clone().recipient(),
-            };
+            let neighbours = neighbours(&auth, completion, &broadcaster);
             Cache::new(desk, shelves, neighbours, recovered.clone())
         });
         crew.join(Hop::Policy, policy_context, |desk| {
@@ -180,6 +167,33 @@ impl Supervisor {
         let intensity = (limits.max_restarts, limits.restart_window);
         guardian::guard(supervisor_context, this, vitals, intensity, gave_up);
         Ok(Started { supervisor, entrance, recovered, gave_up: given_up })
+    }
+}
+
+/// Whom Cache speaks to.
+fn neighbours(
+    auth: &Addr<Auth>,
+    completion: Addr<Completion>,
+    broadcaster: &Addr<Broadcaster>,
+) -> cache::Neighbours {
+    cache::Neighbours {
+        auth: auth.clone().recipient(),
+        completion: completion.recipient(),
+        admitted: broadcaster.clone().recipient(),
+        recorded: broadcaster.clone().recipient(),
+        restored: broadcaster.clone().recipient(),
+    }
+}
+
+/// What Cache keeps things in.
+fn shelves(parts: &Parts) -> cache::Shelves {
+    cache::Shelves {
+        clock: parts.clock.clone(),
+        journal: parts.journal.clone(),
+        conversation: parts.conversation.clone(),
+        catalogue: parts.catalogue.clone(),
+        permits: parts.permits.clone(),
+        limits: parts.limits.clone(),
     }
 }
 
