@@ -94,7 +94,7 @@ impl App {
         if tokio::time::timeout(RECOVERY, tree.recovered()).await.is_err() {
             tracing::error!("the journal could not be read in time, opening the door without it");
         }
-        let edge = edge(config, &catalogue, flags, &storage, permits, &tree)?;
+        let edge = edge(config, &catalogue, &flags, &storage, permits, &tree)?;
         let server = server::bind(&config.server, edge)
             .map_err(|cause| AppError::Listen { address: config.server.listen, cause })?;
         Ok(Self { tree, storage, server })
@@ -158,7 +158,7 @@ fn verifier(config: &Config, directory: &FileDirectory) -> DevelopmentTokens {
 fn edge(
     config: &Config,
     catalogue: &Arc<Catalogue>,
-    flags: Arc<dyn FlagSource>,
+    flags: &Arc<FileFlags>,
     storage: &Arc<Storage>,
     permits: Permits,
     tree: &Tree,
@@ -168,7 +168,7 @@ fn edge(
     let graphql = Graphql::new(GraphqlParts {
         entrance: entrance.clone(),
         catalogue: catalogue.clone(),
-        flags,
+        flags: flags.clone(),
         admission: admission.clone(),
         config: config.graphql.clone(),
         advertised_version: config.server.advertised_version.clone(),
@@ -182,18 +182,90 @@ fn edge(
     );
     let connections =
         Connections::new(config.server.max_connections, config.server.max_new_connections_per_second);
-    let store = storage.clone();
-    let probe = move || {
-        let store = store.clone();
-        async move { store.probe().await.map_err(|error| error.to_string()) }
-    };
     Ok(Edge {
         graphql,
         sockets,
         entrance: entrance.clone(),
         admission,
-        parts: vec![Part::new("storage", probe)],
+        parts: vec![storage_part(storage), flags_part(flags), loaded("directory"), loaded("models")],
         connections,
         max_body_bytes: config.server.max_body_bytes,
     })
+}
+
+fn storage_part(storage: &Arc<Storage>) -> Part {
+    let storage = storage.clone();
+    Part::new("storage", move || {
+        let storage = storage.clone();
+        async move { storage.probe().await.map_err(|error| error.to_string()) }
+    })
+}
+
+fn flags_part(flags: &Arc<FileFlags>) -> Part {
+    let flags = flags.clone();
+    Part::new("flags", move || {
+        let fault = flags.fault();
+        async move { fault.map_or(Ok(()), Err) }
+    })
+}
+
+/// A part without which nothing starts, and which cannot be lost afterwards.
+fn loaded(name: &'static str) -> Part {
+    Part::new(name, || async { Ok(()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::env_file::Environment;
+
+    async fn readiness(address: SocketAddr) -> (u16, Value) {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let response = http.get(format!("http://{address}/-/readiness")).send().await.unwrap();
+        (response.status().as_u16(), serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
+    }
+
+    #[test]
+    fn readiness_lists_every_part_and_shows_a_fault_in_the_flags() {
+        /// A change of the flags is promised to be seen within a second.
+        const PROMISED: Duration = Duration::from_secs(1);
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::from_layers(None, &Environment::default()).unwrap();
+        config.server.listen = "127.0.0.1:0".parse().unwrap();
+        config.storage.path = folder.path().join("data");
+        config.flags.path = folder.path().join("flags.yaml");
+        fs::write(&config.flags.path, "a: true\n").unwrap();
+        actix_rt::System::new().block_on(async {
+            let app = App::start(&config).await.unwrap();
+            let address = app.address();
+            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+            let running = actix_rt::spawn(app.run_until(async { drop(stopped.await) }));
+
+            let (status, body) = readiness(address).await;
+            assert_eq!(status, 200, "{body}");
+            for part in ["storage", "flags", "directory", "models"] {
+                assert_eq!(body["parts"][part], json!({"ready": true}), "{part}: {body}");
+            }
+            fs::write(&config.flags.path, "a: perhaps\n").unwrap();
+            let missing = async {
+                loop {
+                    let (status, body) = readiness(address).await;
+                    if status == 503 {
+                        return body;
+                    }
+                }
+            };
+            let body = tokio::time::timeout(PROMISED, missing).await.unwrap();
+            assert_eq!(body["missing"], json!(["flags"]));
+            let why = body["parts"]["flags"]["why"].as_str().unwrap();
+            assert!(why.contains("flags.yaml:1:4: `a` must be true"), "{why}");
+
+            drop(stop);
+            running.await.unwrap().unwrap();
+        });
+    }
 }

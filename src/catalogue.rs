@@ -20,7 +20,7 @@ mod sample;
 pub use input::KNOWN_TYPES;
 
 /// Where the catalogue lies unless the configuration says otherwise.
-const SHIPPED: &str = "catalogue";
+pub const SHIPPED: &str = "catalogue";
 
 /// Reads and checks every `*.yaml` of the folder. `model_names` are the models an action may name.
 ///

@@ -20,7 +20,7 @@ mod plans;
 pub use plans::Plans;
 
 /// Where the directory lies unless the configuration says otherwise.
-const SHIPPED: &str = "demo/directory.yaml";
+pub const SHIPPED: &str = "demo/directory.yaml";
 
 /// The whole directory, read once.
 #[derive(Debug)]

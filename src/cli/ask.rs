@@ -1,19 +1,26 @@
 //! `duologue ask`: one question to a running server, or to one inside this process, and its answer as it
 //! streams.
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write},
+    pin::pin,
+    process::ExitCode,
+    time::Duration,
+};
 
 use duologue_actors::protocol::GlobalId;
-use tokio::time::Instant;
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::{output, signals};
+use super::signals;
 use crate::{
     config::Config,
     env_file::Environment,
     logging::{self, Audience},
 };
 
+mod answer;
 mod assembly;
 mod client;
 mod error;
@@ -23,7 +30,8 @@ mod place;
 mod socket;
 mod summary;
 
-use assembly::{Assembly, End, Event};
+use answer::Answer;
+use assembly::End;
 use client::{Asked, Client};
 use error::AskError;
 use follow::Following;
@@ -89,7 +97,7 @@ pub fn run(question: &Question, config: &Config, environment: &Environment) -> a
         let place = Place::find(config).await?;
         let patience = config.pipeline.deadline() + LATENESS;
         let asking = Asking { client: Client::new(place.address(), token)?, question, patience, interrupted };
-        let outcome = asking.run().await;
+        let outcome = asking.run(&mut io::stdout()).await;
         place.leave().await;
         Ok(outcome?)
     })
@@ -104,15 +112,21 @@ struct Asking<'q> {
 }
 
 impl Asking<'_> {
-    async fn run(&self) -> Result<ExitCode, AskError> {
-        let asked = tokio::select! {
-            asked = self.submit() => asked?,
+    async fn run(&self, out: &mut dyn Write) -> Result<ExitCode, AskError> {
+        let page = Uuid::new_v4().to_string();
+        let mut following = Following::new(&self.client, &page);
+        let input = tokio::select! {
+            input = self.prepare(&mut following) => input?,
             () = self.interrupted.cancelled() => return Ok(ExitCode::from(INTERRUPTED)),
         };
-        let mut following = Following::new(&self.client, &asked.client_subscription_id);
-        let mut answer = Answer::new(self.question.json, Summary::of(&asked));
+        let Some(asked) = self.submit(input, &page).await? else {
+            return Ok(ExitCode::from(INTERRUPTED));
+        };
+        let mut answer = Answer::new(out, self.question.json, Summary::of(&asked));
         tokio::select! {
-            end = answer.read(&mut following, &asked.request_id, self.patience) => answer.conclude(end?),
+            end = answer.read(&mut following, &asked.request_id, self.patience) => {
+                self.finish(&mut answer, end, &asked.request_id).await
+            }
             () = self.interrupted.cancelled() => {
                 self.part(&mut answer, &mut following, &asked.request_id).await?;
                 Ok(ExitCode::from(INTERRUPTED))
@@ -120,16 +134,46 @@ impl Asking<'_> {
         }
     }
 
-    async fn submit(&self) -> Result<Asked, AskError> {
+    /// The input to send, with the subscription in place before it is: whoever subscribes afterwards
+    /// misses the first chunks.
+    async fn prepare(&self, following: &mut Following<'_>) -> Result<Map<String, Value>, AskError> {
         let forms = self.client.actions().await?;
         let input = form::fill(&Answers::of(self.question), &forms)?;
-        self.client.ask(input).await
+        following.begin().await?;
+        Ok(input)
+    }
+
+    /// Sends the request; `None` when it was interrupted and, if it was accepted all the same, cancelled.
+    async fn submit(&self, input: Map<String, Value>, page: &str) -> Result<Option<Asked>, AskError> {
+        let mut response = pin!(self.client.ask(input, page));
+        tokio::select! {
+            asked = &mut response => return asked.map(Some),
+            () = self.interrupted.cancelled() => {}
+        }
+        if let Ok(Ok(asked)) = tokio::time::timeout(PARTING, response).await {
+            self.client.cancel(&asked.request_id).await?;
+        }
+        Ok(None)
+    }
+
+    /// A request whose answer nobody reads on is cancelled.
+    async fn finish(
+        &self,
+        answer: &mut Answer<'_>,
+        end: Result<End, AskError>,
+        request_id: &str,
+    ) -> Result<ExitCode, AskError> {
+        if end.as_ref().is_err_and(AskError::is_unread) {
+            // Quietly: who closed the pipe wants to hear no more of it.
+            let _ = self.client.cancel(request_id).await;
+        }
+        answer.conclude(end?)
     }
 
     /// Cancels the request and waits briefly for its last message.
     async fn part(
         &self,
-        answer: &mut Answer,
+        answer: &mut Answer<'_>,
         following: &mut Following<'_>,
         request_id: &str,
     ) -> Result<(), AskError> {
@@ -141,67 +185,5 @@ impl Asking<'_> {
     }
 }
 
-/// The answer as it is printed.
-struct Answer {
-    json: bool,
-    assembly: Assembly,
-    summary: Summary,
-}
-
-impl Answer {
-    fn new(json: bool, summary: Summary) -> Self {
-        Self { json, assembly: Assembly::default(), summary }
-    }
-
-    /// Prints what arrives until the request has ended. May be dropped between two events.
-    async fn read(
-        &mut self,
-        following: &mut Following<'_>,
-        request_id: &str,
-        patience: Duration,
-    ) -> Result<End, AskError> {
-        let limit = Instant::now() + patience;
-        loop {
-            let payload = tokio::time::timeout_at(limit, following.next())
-                .await
-                .map_err(|_| AskError::NoEnd { request_id: request_id.to_owned(), patience })??;
-            let Some(event) = Event::of(&payload, request_id)? else {
-                continue;
-            };
-            if self.json {
-                output::line(&event.message)?;
-            }
-            let taken = self.assembly.take(&event);
-            if !taken.text.is_empty() {
-                self.summary.first_content();
-                self.show(&taken.text)?;
-            }
-            if let Some(end) = taken.end {
-                self.summary.model(event.model);
-                return Ok(end);
-            }
-        }
-    }
-
-    fn show(&self, text: &str) -> io::Result<()> {
-        if self.json { Ok(()) } else { output::piece(text) }
-    }
-
-    fn conclude(&self, end: End) -> Result<ExitCode, AskError> {
-        self.leave()?;
-        match end {
-            End::Complete => {
-                if !self.json {
-                    output::remark(self.summary.line());
-                }
-                Ok(ExitCode::SUCCESS)
-            }
-            End::Failed(reason) => Err(AskError::Failed(reason)),
-        }
-    }
-
-    /// Ends the line the answer stopped in.
-    fn leave(&self) -> io::Result<()> {
-        if self.json || self.assembly.ends_with_a_line() { Ok(()) } else { output::piece("\n") }
-    }
-}
+#[cfg(test)]
+mod tests;

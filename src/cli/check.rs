@@ -4,9 +4,10 @@ use std::{fmt::Display, path::Path, process::ExitCode};
 
 use super::{actions, output};
 use crate::{
+    builtin, catalogue,
     config::{Config, Loaded},
-    directory::FileDirectory,
-    flags::FileFlags,
+    directory::{self, FileDirectory},
+    flags::{self, FileFlags},
     graphql,
     providers::Registry,
 };
@@ -23,9 +24,9 @@ pub fn run(loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let findings = [
         Ok(configuration(loaded.file.as_deref())),
         models(config),
-        catalogue(config),
-        directory(&config.directory.path),
-        flags(&config.flags.path),
+        actions_of(config),
+        users_of(&config.directory.path),
+        flags_of(&config.flags.path),
     ];
     report(&findings)
 }
@@ -55,21 +56,27 @@ fn models(config: &Config) -> Finding {
     Ok(format!("models         {}", names.join(", ")))
 }
 
-fn catalogue(config: &Config) -> Finding {
-    let catalogue = actions::load(config).map_err(mistakes)?;
-    graphql::sdl(&catalogue).map_err(|error| mistakes(format!("{:#}", anyhow::Error::from(error))))?;
-    let names: Vec<&str> = catalogue.iter().map(|action| action.name.as_str()).collect();
-    Ok(format!("catalogue      {}", names.join(", ")))
+fn actions_of(config: &Config) -> Finding {
+    let actions = actions::load(config).map_err(mistakes)?;
+    graphql::sdl(&actions).map_err(|error| mistakes(format!("{:#}", anyhow::Error::from(error))))?;
+    let names: Vec<&str> = actions.iter().map(|action| action.name.as_str()).collect();
+    let origin = origin(&config.catalogue.path, catalogue::SHIPPED);
+    Ok(format!("catalogue      {origin}: {}", names.join(", ")))
 }
 
-fn directory(path: &Path) -> Finding {
+fn users_of(path: &Path) -> Finding {
     FileDirectory::load(path).map_err(mistakes)?;
-    Ok(format!("directory      {}", path.display()))
+    Ok(format!("directory      {}", origin(path, directory::SHIPPED)))
 }
 
-fn flags(path: &Path) -> Finding {
+fn flags_of(path: &Path) -> Finding {
     FileFlags::watch(path).map_err(mistakes)?;
-    Ok(format!("flags          {}", path.display()))
+    Ok(format!("flags          {}", origin(path, flags::SHIPPED)))
+}
+
+/// Where something was read.
+fn origin(path: &Path, shipped: &str) -> String {
+    if builtin::stands_in_for(path, shipped) { "built in".to_owned() } else { path.display().to_string() }
 }
 
 fn mistakes(mistakes: impl Display) -> String {
@@ -79,6 +86,25 @@ fn mistakes(mistakes: impl Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env_file::Environment;
+
+    #[test]
+    fn what_is_not_there_is_said_to_be_built_in() {
+        let empty = tempfile::tempdir().unwrap();
+        let mut config = Config::from_layers(None, &Environment::default()).unwrap();
+        config.catalogue.path = empty.path().join("catalogue");
+        config.directory.path = empty.path().join("demo/directory.yaml");
+        config.flags.path = empty.path().join("demo/flags.yaml");
+        let catalogue = actions_of(&config).unwrap();
+        assert!(catalogue.starts_with("catalogue      built in: chat, "), "{catalogue}");
+        assert_eq!(users_of(&config.directory.path).unwrap(), "directory      built in");
+        assert_eq!(flags_of(&config.flags.path).unwrap(), "flags          built in");
+
+        std::fs::create_dir(empty.path().join("demo")).unwrap();
+        std::fs::write(&config.flags.path, "a: true\n").unwrap();
+        let flags = flags_of(&config.flags.path).unwrap();
+        assert_eq!(flags, format!("flags          {}", config.flags.path.display()));
+    }
 
     #[test]
     fn one_mistake_anywhere_fails_the_check() {

@@ -282,7 +282,7 @@ fn a_mistake_is_named_with_file_line_and_column(#[case] text: &str, #[case] faul
 #[test]
 fn what_is_not_yaml_or_says_a_thing_twice_is_refused_at_its_line() {
     let twice = faults_of(from_file("server:\n  workers: 1\n  workers: 2\n"));
-    assert!(twice[0].starts_with("etc/config.yaml:3:") && twice[0].contains("duplicate"), "{twice:?}");
+    assert_eq!(twice, ["etc/config.yaml:3:3: `workers` is there twice"]);
     let torn = faults_of(from_file("server: {workers: 1\nlogging:\n"));
     assert!(torn[0].starts_with("etc/config.yaml:"), "{torn:?}");
 }

@@ -71,6 +71,11 @@ impl Event {
         }
         Ok(Some(Self { message, fields, model: extensions.model }))
     }
+
+    /// Whether it is a part of the answer on its way, not the whole of it at the end.
+    pub(super) fn is_chunk(&self) -> bool {
+        self.fields.chunk_id.is_some()
+    }
 }
 
 /// How the request ended.

@@ -2,10 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use duologue_actors::protocol::Code;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::{
     error::AskError,
@@ -32,7 +32,6 @@ pub(super) struct Client {
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) request_id: String,
-    pub(super) client_subscription_id: String,
     pub(super) at: Instant,
 }
 
@@ -50,12 +49,15 @@ impl Client {
         Ok(form::read(&data))
     }
 
-    pub(super) async fn ask(&self, input: serde_json::Map<String, Value>) -> Result<Asked, AskError> {
-        let client_subscription_id = Uuid::new_v4().to_string();
+    pub(super) async fn ask(
+        &self,
+        input: serde_json::Map<String, Value>,
+        client_subscription_id: &str,
+    ) -> Result<Asked, AskError> {
         let at = Instant::now();
-        let data = self.execute(ASK, variables(input, &client_subscription_id)).await?;
+        let data = self.execute(ASK, variables(input, client_subscription_id)).await?;
         let request_id = accepted(&data)?;
-        Ok(Asked { request_id, client_subscription_id, at })
+        Ok(Asked { request_id, at })
     }
 
     pub(super) async fn cancel(&self, request_id: &str) -> Result<(), AskError> {
@@ -94,6 +96,13 @@ struct Response {
 #[derive(Debug, Deserialize)]
 struct ErrorMessage {
     message: String,
+    #[serde(default)]
+    extensions: ErrorExtensions,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ErrorExtensions {
+    code: Option<String>,
 }
 
 /// What both mutations answer with.
@@ -113,8 +122,11 @@ fn variables(mut input: serde_json::Map<String, Value>, client_subscription_id: 
 /// The data of a response; any error in it is the user's answer.
 fn data_of(response: Response) -> Result<Value, AskError> {
     if !response.errors.is_empty() {
+        let unknown = Some(Code::Unauthenticated.as_str());
+        let is_token = response.errors.iter().any(|error| error.extensions.code.as_deref() == unknown);
         let messages: Vec<String> = response.errors.into_iter().map(|error| error.message).collect();
-        return Err(AskError::Refused(messages.join("; ")));
+        let said = messages.join("; ");
+        return Err(if is_token { AskError::Token(said) } else { AskError::Refused(said) });
     }
     response.data.ok_or_else(|| AskError::NotUnderstood { what: "a response without data".to_owned() })
 }
@@ -156,8 +168,17 @@ mod tests {
 
     #[test]
     fn a_top_level_error_is_the_servers_own_words() {
-        let body = json!({ "errors": [{ "message": "Invalid token" }], "data": { "aiAction": null } });
-        assert_eq!(response(body).unwrap_err().to_string(), "Invalid token");
+        let body = json!({ "errors": [{ "message": "Unknown method" }], "data": { "aiAction": null } });
+        assert_eq!(response(body).unwrap_err().to_string(), "Unknown method");
+    }
+
+    #[test]
+    fn a_refused_token_comes_with_the_places_to_name_another() {
+        let body = json!({ "errors": [{
+            "message": "Invalid token", "extensions": { "code": "unauthenticated", "hop": "auth" },
+        }]});
+        let expected = "Invalid token: name one with --token or DUOLOGUE_TOKEN";
+        assert_eq!(response(body).unwrap_err().to_string(), expected);
     }
 
     #[test]

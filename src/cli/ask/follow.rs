@@ -10,6 +10,8 @@ use super::{client::Client, error::AskError, socket::Socket};
 /// Enough for a server that restarts; more would hide that it does not come back.
 const MAX_RECONNECTS: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
+/// A subscription that is not confirmed by then would not bring an answer either.
+const CONFIRMATION: Duration = Duration::from_secs(30);
 
 pub(super) struct Following<'c> {
     client: &'c Client,
@@ -25,6 +27,21 @@ impl<'c> Following<'c> {
             client_subscription_id: client_subscription_id.to_owned(),
             socket: None,
             reconnects_left: MAX_RECONNECTS,
+        }
+    }
+
+    /// Subscribes, and waits until the server says that it will send whatever comes from now on.
+    pub(super) async fn begin(&mut self) -> Result<(), AskError> {
+        match tokio::time::timeout(CONFIRMATION, self.next()).await {
+            Ok(Ok(payload)) if confirms(&payload) => Ok(()),
+            Ok(Ok(_)) => {
+                Err(AskError::NotUnderstood { what: "no confirmation of the subscription".to_owned() })
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                let address = self.client.address.to_string();
+                Err(AskError::Unconfirmed { address, patience: CONFIRMATION })
+            }
         }
     }
 
@@ -53,6 +70,11 @@ impl<'c> Following<'c> {
     }
 }
 
+/// Whether this is the first frame of a subscription.
+fn confirms(payload: &Value) -> bool {
+    payload.pointer("/extensions/subscribed") == Some(&Value::Bool(true))
+}
+
 /// A connection can be made again; a refusal stands.
 fn can_be_mended(error: &AskError) -> bool {
     match error {
@@ -65,7 +87,16 @@ fn can_be_mended(error: &AskError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn only_the_first_frame_confirms_a_subscription() {
+        let first = json!({ "data": { "aiCompletionResponse": null }, "extensions": { "subscribed": true } });
+        assert!(confirms(&first));
+        assert!(!confirms(&json!({ "data": { "aiCompletionResponse": { "content": "Hel" } } })));
+    }
 
     #[test]
     fn a_lost_socket_is_replaced_and_a_refusal_is_not() {

@@ -10,18 +10,18 @@ use super::client::Asked;
 pub(super) struct Summary {
     request_id: String,
     asked_at: Instant,
-    first_content: Option<Duration>,
+    first_chunk: Option<Duration>,
     model: Option<String>,
 }
 
 impl Summary {
     pub(super) fn of(asked: &Asked) -> Self {
-        Self { request_id: asked.request_id.clone(), asked_at: asked.at, first_content: None, model: None }
+        Self { request_id: asked.request_id.clone(), asked_at: asked.at, first_chunk: None, model: None }
     }
 
-    /// Content was seen; only the first time counts.
-    pub(super) fn first_content(&mut self) {
-        self.first_content.get_or_insert_with(|| self.asked_at.elapsed());
+    /// A chunk came; only the first time counts.
+    pub(super) fn first_chunk(&mut self) {
+        self.first_chunk.get_or_insert_with(|| self.asked_at.elapsed());
     }
 
     pub(super) fn model(&mut self, model: Option<String>) {
@@ -30,7 +30,7 @@ impl Summary {
 
     pub(super) fn line(&self) -> String {
         let mut parts = vec![format!("request {}", self.request_id)];
-        parts.extend(self.first_content.map(|wait| format!("first chunk {}", readable(wait))));
+        parts.extend(self.first_chunk.map(|wait| format!("first chunk {}", readable(wait))));
         parts.push(format!("total {}", readable(self.asked_at.elapsed())));
         parts.extend(self.model.clone());
         parts.join(" | ")
@@ -49,16 +49,16 @@ mod tests {
     use super::*;
 
     fn asked() -> Asked {
-        Asked { request_id: "r-1".to_owned(), client_subscription_id: "c".to_owned(), at: Instant::now() }
+        Asked { request_id: "r-1".to_owned(), at: Instant::now() }
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_names_request_times_and_model() {
         let mut summary = Summary::of(&asked());
         tokio::time::advance(Duration::from_millis(120)).await;
-        summary.first_content();
+        summary.first_chunk();
         tokio::time::advance(Duration::from_millis(2_330)).await;
-        summary.first_content();
+        summary.first_chunk();
         summary.model(Some("embedded/extractive".to_owned()));
         assert_eq!(summary.line(), "request r-1 | first chunk 120 ms | total 2.5 s | embedded/extractive");
     }
