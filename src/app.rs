@@ -1,7 +1,7 @@
 //! The whole server: builds every part from the settings, starts the pipeline, opens the door, and takes
 //! it all down again in order.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::ready, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use duologue_actors::{
     action::Catalogue,
@@ -19,7 +19,10 @@ use crate::{
     document::Faults,
     flags::FileFlags,
     graphql::{BuildError, Graphql, GraphqlParts},
-    http::{health::Part, metrics},
+    http::{
+        health::{Condition, Part},
+        metrics,
+    },
     identity::DevelopmentTokens,
     providers::{Registry, UnknownModel},
     server::{self, Edge, Server, connections::Connections},
@@ -197,21 +200,24 @@ fn storage_part(storage: &Arc<Storage>) -> Part {
     let storage = storage.clone();
     Part::new("storage", move || {
         let storage = storage.clone();
-        async move { storage.probe().await.map_err(|error| error.to_string()) }
+        async move {
+            match storage.probe().await {
+                Ok(()) => Condition::Ready,
+                Err(error) => Condition::Missing(error.to_string()),
+            }
+        }
     })
 }
 
+/// While the file is faulty the flags are as they were before.
 fn flags_part(flags: &Arc<FileFlags>) -> Part {
     let flags = flags.clone();
-    Part::new("flags", move || {
-        let fault = flags.fault();
-        async move { fault.map_or(Ok(()), Err) }
-    })
+    Part::new("flags", move || ready(flags.fault().map_or(Condition::Ready, Condition::Degraded)))
 }
 
 /// A part without which nothing starts, and which cannot be lost afterwards.
 fn loaded(name: &'static str) -> Part {
-    Part::new(name, || async { Ok(()) })
+    Part::new(name, || ready(Condition::Ready))
 }
 
 #[cfg(test)]
@@ -251,17 +257,17 @@ mod tests {
                 assert_eq!(body["parts"][part], json!({"ready": true}), "{part}: {body}");
             }
             fs::write(&config.flags.path, "a: perhaps\n").unwrap();
-            let missing = async {
+            let degraded = async {
                 loop {
                     let (status, body) = readiness(address).await;
-                    if status == 503 {
-                        return body;
+                    // The flags are as they were before: nobody is to be sent away.
+                    assert_eq!((status, &body["missing"]), (200, &json!([])));
+                    if let Some(why) = body["parts"]["flags"]["degraded"].as_str() {
+                        return why.to_owned();
                     }
                 }
             };
-            let body = tokio::time::timeout(PROMISED, missing).await.unwrap();
-            assert_eq!(body["missing"], json!(["flags"]));
-            let why = body["parts"]["flags"]["why"].as_str().unwrap();
+            let why = tokio::time::timeout(PROMISED, degraded).await.unwrap();
             assert!(why.contains("flags.yaml:1:4: `a` must be true"), "{why}");
 
             drop(stop);

@@ -41,11 +41,9 @@ pub fn ended_by(error: &anyhow::Error) -> ExitCode {
     if is_unread(error) { ExitCode::SUCCESS } else { failed(format_args!("{error:#}")) }
 }
 
+/// Only what this module itself could not write: a socket can break as well.
 fn is_unread(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// A remark beside the answer; dim where that can be shown.
@@ -78,10 +76,17 @@ mod tests {
 
     #[test]
     fn only_a_reader_who_left_goes_unmentioned() {
-        let failure =
-            |kind: io::ErrorKind| anyhow::Error::from(io::Error::from(kind)).context("write the answer");
+        let failure = |kind: io::ErrorKind| anyhow::Error::from(io::Error::from(kind));
         assert!(is_unread(&failure(io::ErrorKind::BrokenPipe)));
         assert!(!is_unread(&failure(io::ErrorKind::PermissionDenied)));
+    }
+
+    #[test]
+    fn a_broken_socket_is_mentioned() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the connection is lost")]
+        struct Lost(#[source] io::Error);
+        assert!(!is_unread(&anyhow::Error::from(Lost(io::ErrorKind::BrokenPipe.into()))));
     }
 
     #[test]

@@ -12,7 +12,17 @@ use crate::{graphql::timestamp, server::Edge};
 /// The longest one part may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+type Probe = Arc<dyn Fn() -> BoxFuture<'static, Condition> + Send + Sync>;
+
+/// How a part is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    Ready,
+    /// It does its work, but not as it should: someone is to look at it, nobody is to be sent away.
+    Degraded(String),
+    /// It does not do its work.
+    Missing(String),
+}
 
 /// One part of the server outside the pipeline that can be missing: the store, the flags.
 #[derive(Clone)]
@@ -22,20 +32,20 @@ pub struct Part {
 }
 
 impl Part {
-    /// A part that is there when `probe` says so, and otherwise says what is wrong.
+    /// A part that is as `probe` says.
     pub fn new<F>(name: &'static str, probe: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = Result<(), String>> + Send + 'static,
+        F: Future<Output = Condition> + Send + 'static,
     {
         Self { name, probe: Arc::new(move || Box::pin(probe())) }
     }
 
     async fn state(&self) -> (String, Value) {
-        let outcome = tokio::time::timeout(PATIENCE, (self.probe)()).await;
-        let outcome = outcome.unwrap_or_else(|_| Err("it does not answer".to_owned()));
-        let state = match outcome {
-            Ok(()) => json!({"ready": true}),
-            Err(why) => json!({"ready": false, "why": why}),
+        let condition = tokio::time::timeout(PATIENCE, (self.probe)()).await;
+        let state = match condition.unwrap_or_else(|_| Condition::Missing("it does not answer".to_owned())) {
+            Condition::Ready => json!({"ready": true}),
+            Condition::Degraded(why) => json!({"ready": true, "degraded": why}),
+            Condition::Missing(why) => json!({"ready": false, "why": why}),
         };
         (self.name.to_owned(), state)
     }

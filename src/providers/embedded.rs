@@ -17,6 +17,9 @@ use futures::{
 
 mod bm25;
 mod code;
+mod dates;
+mod discussion;
+mod documentation;
 mod extract;
 mod material;
 mod overview;

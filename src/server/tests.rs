@@ -176,7 +176,8 @@ async fn operators_see_every_part() {
 async fn a_part_that_is_missing_makes_the_server_not_ready() {
     let test = start(world());
     let mut edge = test.edge;
-    edge.parts.push(Part::new("storage", async || Err("the disk is full".to_owned())));
+    edge.parts
+        .push(Part::new("storage", async || http::health::Condition::Missing("the disk is full".to_owned())));
     edge.parts.push(Part::new("flags", std::future::pending));
     test.tree.recovered().await;
     tokio::time::pause();

@@ -71,10 +71,6 @@ impl Index {
         found.count() as f64 / query.len().max(1) as f64
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.documents.len()
-    }
-
     fn score(&self, query: &BTreeSet<&String>, document: &Document) -> f64 {
         let length = document.length as f64 / self.average_length.max(1.0);
         let damping = SATURATION * (1.0 - LENGTH_WEIGHT + LENGTH_WEIGHT * length);

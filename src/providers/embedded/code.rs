@@ -7,9 +7,23 @@ const KEYWORDS: &[&str] = &[
     "in",
 ];
 
+/// Words of programming languages that say nothing about what one piece of code is for.
+const SYNTAX: &[&str] = &[
+    "async", "await", "begin", "bool", "break", "case", "catch", "class", "const", "continue", "def", "end",
+    "enum", "false", "fn", "function", "impl", "import", "int", "let", "loop", "match", "module", "mut",
+    "new", "nil", "none", "null", "package", "private", "pub", "public", "raise", "require", "return",
+    "self", "static", "str", "string", "struct", "super", "switch", "this", "throw", "true", "try", "type",
+    "use", "val", "var", "void", "while", "yield",
+];
+
 /// At most this many names and comments are listed.
 const MOST_NAMES: usize = 12;
 const MOST_COMMENTS: usize = 8;
+
+/// Whether a word in lower case is one of the language's own.
+pub(super) fn is_syntax(word: &str) -> bool {
+    SYNTAX.contains(&word)
+}
 
 /// The comments of the code, a line each, without their marks.
 pub(super) fn comments(code: &str) -> Vec<String> {
@@ -63,6 +77,11 @@ mod tests {
         assert_eq!(names("foo() { console.log() }"), ["foo", "console.log"]);
         assert_eq!(names("if (a) { b(c(1), b(2)) } // see d()"), ["b", "c", "d"]);
         assert_eq!(names("# see x()\nUsageRow.each_after(cursor)"), ["UsageRow.each_after"]);
+    }
+
+    #[test]
+    fn words_of_the_language_are_told_from_those_of_the_program() {
+        assert!(is_syntax("return") && !is_syntax("export"));
     }
 
     #[test]

@@ -1,65 +1,46 @@
 //! What to quote, and how the answer reads.
 
+use std::collections::BTreeSet;
+
 use super::{
-    bm25::Index,
-    code,
+    code, discussion, documentation,
     material::Prompt,
     overview::{self, Sentence},
-    passages::{Library, Passage},
+    passages::Library,
     sentences,
     terms::terms,
 };
 
-/// At most this many sentences of the material are quoted.
+/// At most this many sentences of the material are quoted, notes not counted.
 const MOST_SENTENCES: usize = 7;
-/// At most this many passages of the documentation are quoted: the best one at length.
-const MOST_PASSAGES: usize = 3;
-/// The best passage is quoted up to about this many characters, whole blocks only.
-const LONGEST_PASSAGE: usize = 1_600;
-/// A further passage must be at least this good, compared with the best.
-const WORTH_MENTIONING: f64 = 0.45;
-/// A sentence of fewer words ("They may use:") says nothing by itself.
-const SHORTEST_MENTION: usize = 4;
-/// Less of the question than this found in a text, and it is no answer.
-const LEAST_COVERAGE: f64 = 0.34;
+/// At most this many sentences of the notes a text is to be written from.
+const MOST_NOTES: usize = 20;
+/// At most this many sentences beside a piece of code, which share a word with it.
+const MOST_BESIDE_CODE: usize = 4;
+
+/// How `material` names the source of what stands between `<notes>`.
+const NOTES: &str = "notes";
 
 /// Words that say what to do with the material and nothing about what is sought in it.
-const TASK_WORDS: &[&str] = &[
-    "summarize",
-    "summary",
-    "overview",
-    "discussion",
-    "comments",
-    "thread",
-    "issue",
-    "merge",
-    "request",
-    "epic",
-    "explain",
-    "code",
-    "write",
-    "description",
-    "describe",
-    "main",
-    "key",
-    "points",
-    "tell",
-    "happened",
-    "tldr",
-];
+const TASK_WORDS: &str = "summarize summary overview discussion comments thread issue merge request epic explain \
+                          code write description describe main key points tell happened tldr";
+
+/// Those of them that ask for what people said, even where code is selected.
+const DISCUSSION_WORDS: &str = "summarize summary overview discussion comments thread points happened tldr";
 
 const NO_MODEL: &str = "_No model is configured: this is an extract, quoted word for word._";
+const NOT_HERE: &str = "Nothing here uses these words; what the discussion says:";
+const NOT_HERE_BUT_DOCUMENTED: &str = "Nothing here uses these words; Duologue's own documentation does:";
+const NOT_BESIDE_CODE: &str = "Nothing here uses these words.";
+const NO_EXPLANATION: &str = "Explaining what code does takes a model.";
 
 /// The whole answer. Never empty.
 pub(super) fn answer(library: &Library, prompt: &Prompt) -> String {
     let query = terms(&prompt.question);
-    let sentences = material_sentences(prompt);
-    let body = if sentences.is_empty() && prompt.code.is_empty() {
-        from_documentation(library, &query)
-    } else if only_names_a_task(&query) {
-        Some(overview_of(prompt, &sentences))
+    let body = if prompt.has_material() {
+        from_material(library, prompt, &query)
     } else {
-        from_material_or_documentation(library, prompt, &sentences, &query)
+        documentation::quote(library, &query)
     };
     format!("{NO_MODEL}\n\n{}\n", body.unwrap_or_else(nothing_found))
 }
@@ -70,6 +51,34 @@ fn nothing_found() -> String {
         .to_owned()
 }
 
+/// What the question is about comes with it, so the documentation is asked only where that has nothing.
+fn from_material(library: &Library, prompt: &Prompt, query: &[String]) -> Option<String> {
+    let sentences = material_sentences(prompt);
+    let task = terms(TASK_WORDS);
+    let sought: Vec<String> = query.iter().filter(|term| !task.contains(term)).cloned().collect();
+    let chosen = discussion::for_question(&sentences, &prompt.question, &sought, MOST_SENTENCES);
+    let own = documentation::is_named_by(&sought, &terms_of(prompt, &sentences));
+    if !chosen.is_empty() {
+        let quotes = quoted(&sentences, &chosen);
+        let reference = documentation::reference(library, query).filter(|_| own);
+        return Some(joined(
+            title(prompt).into_iter().chain(code_block(prompt)).chain(quotes).chain(reference),
+        ));
+    }
+    if sought.is_empty() {
+        return Some(overview_of(prompt, &sentences, query));
+    }
+    if own && let Some(found) = documentation::quote(library, query) {
+        return Some(joined([NOT_HERE_BUT_DOCUMENTED.to_owned(), found]));
+    }
+    let honest = match (prompt.code.is_empty(), sentences.is_empty()) {
+        (true, true) => return None,
+        (true, false) => NOT_HERE,
+        (false, _) => NOT_BESIDE_CODE,
+    };
+    Some(joined([honest.to_owned(), overview_of(prompt, &sentences, query)]))
+}
+
 fn material_sentences(prompt: &Prompt) -> Vec<Sentence> {
     let of = |text: &super::material::Text| {
         let source = text.source.clone();
@@ -78,44 +87,52 @@ fn material_sentences(prompt: &Prompt) -> Vec<Sentence> {
     prompt.texts.iter().flat_map(of).collect()
 }
 
-fn only_names_a_task(query: &[String]) -> bool {
-    let task: Vec<String> = terms(&TASK_WORDS.join(" "));
-    query.iter().all(|term| task.contains(term))
+fn terms_of(prompt: &Prompt, sentences: &[Sentence]) -> BTreeSet<String> {
+    let others = prompt.title.iter().chain(&prompt.code);
+    sentences.iter().flat_map(Sentence::terms).chain(others.flat_map(|text| terms(text))).collect()
 }
 
-fn overview_of(prompt: &Prompt, sentences: &[Sentence]) -> String {
-    let mut blocks: Vec<String> = title(prompt).into_iter().chain(code_block(prompt)).collect();
-    let chosen = overview::choose(sentences, MOST_SENTENCES);
-    if chosen.is_empty() && prompt.code.is_empty() {
-        blocks.push("There is no discussion to quote from yet.".to_owned());
-    } else if !chosen.is_empty() {
-        blocks.push(bullets(chosen.iter().filter_map(|at| sentences.get(*at))));
+/// What the material comes to, without a question to it.
+fn overview_of(prompt: &Prompt, sentences: &[Sentence], query: &[String]) -> String {
+    let discussion = terms(DISCUSSION_WORDS);
+    if !prompt.code.is_empty() && !query.iter().any(|term| discussion.contains(term)) {
+        return about_code(prompt, sentences);
     }
-    blocks.join("\n\n")
-}
-
-/// Quotes from whichever holds more of the question; of two equal ones the material, which is nearer.
-fn from_material_or_documentation(
-    library: &Library,
-    prompt: &Prompt,
-    sentences: &[Sentence],
-    query: &[String],
-) -> Option<String> {
-    let index = Index::new(sentences.iter().map(Sentence::terms));
-    let in_material = index.coverage(query, 0..index.len());
-    if library.coverage(query) > in_material
-        && let Some(found) = from_documentation(library, query)
-    {
-        return Some(found);
-    }
-    let mut chosen: Vec<usize> =
-        index.search(query).iter().take(MOST_SENTENCES).map(|hit| hit.index).collect();
+    let (notes, others): (Vec<Sentence>, Vec<Sentence>) =
+        sentences.iter().cloned().partition(|sentence| sentence.source == NOTES);
+    let notes_quoted = quoted(&notes, &(0..notes.len().min(MOST_NOTES)).collect::<Vec<_>>());
+    let mut chosen = overview::choose(&others, MOST_SENTENCES);
     if chosen.is_empty() {
-        return (!prompt.code.is_empty()).then(|| overview_of(prompt, sentences));
+        // A few words are little, and all there is.
+        chosen = (0..others.len().min(MOST_SENTENCES)).collect();
     }
-    chosen.sort_unstable();
-    let quotes = bullets(chosen.iter().filter_map(|at| sentences.get(*at)));
-    Some(title(prompt).into_iter().chain(code_block(prompt)).chain([quotes]).collect::<Vec<_>>().join("\n\n"))
+    if sentences.is_empty() {
+        return joined(
+            title(prompt).into_iter().chain(["There is no discussion to quote from yet.".to_owned()]),
+        );
+    }
+    let blocks = title(prompt).into_iter().chain(code_block(prompt)).chain(notes_quoted);
+    joined(blocks.chain(quoted(&others, &chosen)))
+}
+
+/// What can be said of code without understanding it, and what the text beside it says in the same words.
+fn about_code(prompt: &Prompt, sentences: &[Sentence]) -> String {
+    let beside = discussion::for_code(sentences, &prompt.code.join("\n"), MOST_BESIDE_CODE);
+    let quotes = quoted(sentences, &beside);
+    let title = title(prompt).filter(|_| quotes.is_some());
+    joined(code_block(prompt).into_iter().chain([NO_EXPLANATION.to_owned()]).chain(title).chain(quotes))
+}
+
+fn joined(blocks: impl IntoIterator<Item = String>) -> String {
+    blocks.into_iter().collect::<Vec<_>>().join("\n\n")
+}
+
+/// One bullet for each of the sentences, with its source.
+fn quoted(sentences: &[Sentence], chosen: &[usize]) -> Option<String> {
+    let bullet =
+        |sentence: &Sentence| format!("- {} — {}", one_line(&sentence.text), one_line(&sentence.source));
+    let bullets: Vec<String> = chosen.iter().filter_map(|at| sentences.get(*at)).map(bullet).collect();
+    (!bullets.is_empty()).then(|| bullets.join("\n"))
 }
 
 fn title(prompt: &Prompt) -> Option<String> {
@@ -139,71 +156,6 @@ fn code_block(prompt: &Prompt) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n\n"))
 }
 
-/// One bullet for each sentence, with its source.
-fn bullets<'s>(sentences: impl Iterator<Item = &'s Sentence>) -> String {
-    let bullet =
-        |sentence: &Sentence| format!("- {} — {}", one_line(&sentence.text), one_line(&sentence.source));
-    sentences.map(bullet).collect::<Vec<_>>().join("\n")
-}
-
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn from_documentation(library: &Library, query: &[String]) -> Option<String> {
-    if library.coverage(query) < LEAST_COVERAGE {
-        return None;
-    }
-    let found = library.find(query, MOST_PASSAGES);
-    let ((best, best_score), others) = found.split_first()?;
-    let mut blocks =
-        vec![format!("**{}** ({})", best.headings.join(" › "), best.source), beginning(&best.body)];
-    let others: Vec<String> = others
-        .iter()
-        .filter(|(_, score)| *score >= best_score * WORTH_MENTIONING)
-        .filter_map(|(passage, _)| mention(passage, query))
-        .collect();
-    if !others.is_empty() {
-        blocks.push(format!("See also:\n\n{}", others.join("\n")));
-    }
-    Some(blocks.join("\n\n"))
-}
-
-/// The passage's first blocks (paragraphs, lists, code), whole, as far as they fit; at least one.
-fn beginning(body: &str) -> String {
-    let mut text = String::new();
-    for block in blocks(body) {
-        if !text.is_empty() && text.chars().count() + block.chars().count() > LONGEST_PASSAGE {
-            text.push_str("\n\n…");
-            break;
-        }
-        if !text.is_empty() {
-            text.push_str("\n\n");
-        }
-        text.push_str(&block);
-    }
-    text
-}
-
-/// Splits Markdown at blank lines, but not inside code.
-fn blocks(body: &str) -> Vec<String> {
-    let mut blocks: Vec<Vec<&str>> = vec![Vec::new()];
-    let mut in_code = false;
-    for line in body.lines() {
-        in_code ^= line.trim_start().starts_with("```");
-        match blocks.last_mut() {
-            Some(block) if !line.trim().is_empty() || in_code => block.push(line),
-            _ => blocks.push(Vec::new()),
-        }
-    }
-    blocks.iter().filter(|block| !block.is_empty()).map(|block| block.join("\n")).collect()
-}
-
-/// The sentence of a passage that fits best, with its source.
-fn mention(passage: &Passage, query: &[String]) -> Option<String> {
-    let mut sentences = sentences::split(&passage.body);
-    sentences.retain(|sentence| sentence.split_whitespace().count() >= SHORTEST_MENTION);
-    let index = Index::new(sentences.iter().map(|sentence| terms(sentence)));
-    let best = index.search(query).first().map_or(0, |hit| hit.index);
-    sentences.get(best).map(|sentence| format!("- {sentence} — {}", passage.source))
 }

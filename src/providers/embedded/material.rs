@@ -25,6 +25,13 @@ pub(super) struct Prompt {
     pub code: Vec<String>,
 }
 
+impl Prompt {
+    /// Whether the question came with something it is about, be it only a title.
+    pub(super) fn has_material(&self) -> bool {
+        self.title.is_some() || !self.texts.is_empty() || !self.code.is_empty()
+    }
+}
+
 /// A piece of material in prose, and whose it is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Text {

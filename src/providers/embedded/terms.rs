@@ -25,6 +25,9 @@ const DERIVED: &[(&str, usize)] = &[
     ("er", SHORTEST_STEM + 2),
 ];
 
+/// Words that change more than their ending: how their stems begin, and the stem of the family.
+const IRREGULAR: &[(&str, &str)] = &[("decis", "decid")];
+
 /// The content words of a text, in order, as stems.
 pub(super) fn terms(text: &str) -> Vec<String> {
     words(text)
@@ -68,7 +71,12 @@ pub(super) fn stem(word: &str) -> String {
     let base = base.strip_suffix("ise").map_or(base.clone(), |rest| format!("{rest}ize"));
     let base = base.replace("isation", "ization");
     let derived = DERIVED.iter().find_map(|(ending, shortest)| shortened(&base, ending, *shortest));
-    without_echo(derived.unwrap_or(&base))
+    of_family(without_echo(derived.unwrap_or(&base)))
+}
+
+fn of_family(stem: String) -> String {
+    let family = IRREGULAR.iter().find(|(beginning, _)| stem.starts_with(beginning));
+    family.map_or(stem, |(_, family)| (*family).to_owned())
 }
 
 fn shortened<'w>(word: &'w str, ending: &str, shortest: usize) -> Option<&'w str> {
@@ -122,6 +130,9 @@ mod tests {
     #[case("run", "running")]
     #[case("pass", "passes")]
     #[case("export", "exporter")]
+    #[case("decided", "decision")]
+    #[case("decide", "decisions")]
+    #[case("deciding", "decisive")]
     fn words_of_one_family_have_one_stem(#[case] one: &str, #[case] other: &str) {
         assert_eq!(stem(one), stem(other));
     }
@@ -130,6 +141,7 @@ mod tests {
     #[case("action", "actor")]
     #[case("user", "use")]
     #[case("policy", "police")]
+    #[case("decision", "decimal")]
     fn words_of_different_families_keep_apart(#[case] one: &str, #[case] other: &str) {
         assert_ne!(stem(one), stem(other));
     }

@@ -79,14 +79,25 @@ fn a_question_about_duologue_is_answered_from_the_documentation_with_the_code_wh
     assert!(!answer.contains("SQLite"), "{answer}");
 }
 
-#[test]
-fn the_bundled_documentation_answers_how_an_action_is_added() {
-    let pages = crate::builtin::list("docs").into_iter().map(|path| {
+/// With the documentation that is shipped.
+fn bundled() -> Extractive {
+    Extractive::new(crate::builtin::list("docs").into_iter().map(|path| {
         let text = crate::builtin::read(&path).unwrap();
         (path, text)
-    });
-    let answer = Extractive::new(pages).answer("How do I add a new AI action?");
-    assert!(answer.contains("(docs/") && answer.contains("catalogue/"), "{answer}");
+    }))
+}
+
+#[rstest::rstest]
+#[case("How do I add a new AI action?", "docs/actions.md#add-a-new-ai-action")]
+#[case("How do I switch a feature on?", "docs/configuration.md#how-do-i-switch-a-feature-on")]
+#[case(
+    "Where does my answer go if I subscribe late?",
+    "docs/delivery.md#subscribe-late-where-does-my-answer-go"
+)]
+#[case("What is clientSubscriptionId for?", "docs/clients.md#what-is-clientsubscriptionid-for")]
+fn the_bundled_documentation_answers(#[case] question: &str, #[case] passage: &str) {
+    let answer = bundled().answer(question);
+    assert_eq!(answer.split(['(', ')']).nth(1), Some(passage), "{answer}");
 }
 
 #[test]
@@ -113,15 +124,72 @@ fn a_summary_keeps_the_decision() {
 #[test]
 fn a_question_about_duologue_on_a_page_about_something_else_is_answered_from_the_documentation() {
     let answer = provider().answer(&format!("{DISCUSSION}How do I remove an action?"));
+    assert!(answer.contains("Nothing here uses these words; Duologue's own documentation does:"), "{answer}");
     assert!(answer.contains("docs/actions.md#remove-an-action"), "{answer}");
 }
 
 #[test]
-fn code_is_described_by_its_names_and_comments() {
-    let prompt = "<resource><title>T</title></resource><code>// keeps order\nfoo() { console.log() }</code>Explain this code.";
-    let answer = provider().answer(prompt);
+fn a_page_that_uses_the_words_goes_before_the_documentation_which_is_only_referred_to() {
+    let answer = provider().answer(&format!("{DISCUSSION}How is an action for the export added?"));
+    assert!(
+        answer.contains("The export of large reports times out after 60 seconds. — description"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("documentation has: Actions › Add an AI action (docs/actions.md#add-an-ai-action)"),
+        "{answer}"
+    );
+    assert!(!answer.contains("```"), "{answer}");
+}
+
+#[test]
+fn a_question_the_page_has_no_word_of_gets_its_overview_and_never_a_foreign_text() {
+    let answer = provider().answer(&format!("{DISCUSSION}Where does the server start its database?"));
+    let honest = "Nothing here uses these words; what the discussion says:\n\n**Export times out**";
+    assert!(answer.contains(honest), "{answer}");
+    assert!(answer.contains("the decision is cursor pagination"), "{answer}");
+    assert!(!answer.contains("docs/"), "{answer}");
+}
+
+#[test]
+fn a_page_of_nothing_but_a_title_is_not_answered_from_the_documentation_either() {
+    let page = "<resource><title>Export</title><description></description></resource>";
+    let about_the_page = provider().answer(&format!("{page}Which server and which files?"));
+    assert!(about_the_page.contains("Nothing I can quote answers this"), "{about_the_page}");
+    let about_duologue = provider().answer(&format!("{page}How do I add an AI action?"));
+    assert!(about_duologue.contains("docs/actions.md#add-an-ai-action"), "{about_duologue}");
+}
+
+const CODE: &str = "<code>// keeps order\nfoo() { console.log() }</code>Explain this code.";
+
+#[test]
+fn code_is_described_by_its_names_and_comments_and_nothing_beside_it_is_passed_off_as_its_explanation() {
+    let answer = provider().answer(&format!("{DISCUSSION}{CODE}"));
     assert!(answer.contains("The code defines or calls `foo`, `console.log`."), "{answer}");
     assert!(answer.contains("keeps order"), "{answer}");
+    assert!(answer.contains("Explaining what code does takes a model."), "{answer}");
+    assert!(!answer.contains("\n- "), "{answer}");
+}
+
+#[test]
+fn what_the_text_beside_code_says_in_the_same_words_is_quoted() {
+    let answer =
+        provider().answer(&format!("{DISCUSSION}<code>paginate(rows, cursor)</code>Explain this code."));
+    assert!(answer.contains("**Export times out**\n\n- We could use cursor pagination"), "{answer}");
+    assert!(!answer.contains("lunch") && !answer.contains("60 seconds"), "{answer}");
+}
+
+#[test]
+fn a_summary_is_of_the_discussion_even_where_code_is_selected() {
+    let answer = provider().answer(&format!("{DISCUSSION}<code>foo()</code>Summarize this discussion."));
+    assert!(answer.contains("the decision is cursor pagination. — Grace Mbeki"), "{answer}");
+}
+
+#[test]
+fn notes_come_first_however_short_they_are() {
+    let prompt = format!("{DISCUSSION}<notes>slow export fix</notes>Write the description.");
+    let answer = provider().answer(&prompt);
+    assert!(answer.contains("**Export times out**\n\n- slow export fix — notes\n\n- "), "{answer}");
 }
 
 #[test]
@@ -155,17 +223,22 @@ async fn a_call_without_a_turn_is_answered_too() {
 /// The shipped prompts and the demo's resources, together.
 #[rstest::rstest]
 #[case("summarize_comments", &["decision then: cursor pagination", "still open"])]
-#[case("explain_code", &["`foo`, `console.log`"])]
-#[case("generate_description", &["export"])]
+#[case("explain_code", &["`foo`, `console.log`", "takes a model"])]
+#[case("generate_description", &["- Exports time out; use cursor pagination. — notes", "— description"])]
+#[case("chat: What was decided?", &["that is the decision then: cursor pagination", "— Priya Raman"])]
+#[case("chat: When will it be done?", &["by Thursday, 7 May.", "out by 29 May"])]
 #[tokio::test]
 async fn a_shipped_action_on_the_demo_gets_a_useful_extract(#[case] action: &str, #[case] expected: &[&str]) {
-    let answer = provider().answer(&rendered(action).await);
+    let (action, question) =
+        action.split_once(": ").unwrap_or((action, "Exports time out; use cursor pagination."));
+    let answer = bundled().answer(&rendered(action, question).await);
+    assert!(!answer.contains("docs/"), "{answer}");
     for text in expected {
         assert!(answer.contains(text), "{text} is not in:\n{answer}");
     }
 }
 
-async fn rendered(action: &str) -> String {
+async fn rendered(action: &str, content: &str) -> String {
     use duologue_actors::ports::{Caller, Directory};
     let directory = crate::directory::FileDirectory::load(Path::new("demo/directory.yaml")).unwrap();
     let user = directory.user(duologue_actors::protocol::UserId(2)).await.unwrap().unwrap();
@@ -193,7 +266,7 @@ async fn rendered(action: &str) -> String {
     ]);
     let input = map(vec![
         ("code", text("foo() { console.log() }")),
-        ("content", text("Exports time out; use cursor pagination.")),
+        ("content", text(content)),
         ("description_template_name", Value::from(())),
     ]);
     Environment::new().render_str(&template, map(vec![("resource", resource), ("input", input)])).unwrap()
