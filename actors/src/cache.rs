@@ -191,11 +191,11 @@ impl Cache {
         let Some(entry) = self.ledger.entry(ended.request_id) else {
             return;
         };
-        let keeps_conversation = entry.keeps_conversation;
+        let (deadline, keeps_conversation) = (entry.deadline, entry.keeps_conversation);
         let terminal = records::terminal(entry.address.clone(), ended, self.shelves.clock.now());
         let (stores, back) = (self.stores.clone(), ctx.address().recipient());
         self.desk.work(Some(terminal.request_id), async move {
-            let terminal = stores.end(terminal, keeps_conversation).await;
+            let terminal = stores.end(terminal, deadline, keeps_conversation).await;
             deliver(&back, Finished { terminal });
         });
     }

@@ -132,6 +132,25 @@ async fn an_end_that_cannot_be_written_at_once_is_written_later_and_then_deliver
     assert!(matches!(world.store.ended(request_id).unwrap().outcome, Outcome::Completed { .. }));
 }
 
+#[actix::test]
+async fn an_end_that_is_written_too_late_is_the_one_the_client_was_told() {
+    let world = world();
+    let tree = start(&world);
+    let gate = tree.entrance().ask(world.ask("alice", "chat")).await.unwrap();
+    let request_id = gate.request_id();
+    world.store.is_full.store(true, SeqCst);
+    drop(gate);
+    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
+    let told = to_the_final(&mut subscription).await.pop().unwrap();
+    assert_eq!(told.failure.as_ref().unwrap().code, Code::DeadlineExceeded);
+    world.store.is_full.store(false, SeqCst);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let Outcome::Failed { failure, .. } = world.store.ended(request_id).unwrap().outcome else {
+        panic!("the journal says that it was completed")
+    };
+    assert_eq!(failure.code, Code::DeadlineExceeded);
+}
+
 // === Refusals ===
 
 async fn refusal(

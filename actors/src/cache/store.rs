@@ -7,12 +7,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tokio::time::Instant;
+
 use super::{Journalled, records, recovery::Left};
 use crate::{
-    clock::Clock,
+    clock::{Clock, Deadline},
+    limits::BROADCASTER_GRACE,
     policy::Authorized,
     ports::{ConversationStore, Journal, StoreError, TerminalRecord},
-    protocol::{ChatMessage, Role},
+    protocol::{ChatMessage, Failure, Hop, Outcome, Role},
     supervisor::panics,
 };
 
@@ -82,9 +85,19 @@ impl Stores {
 
     /// Writes a terminal and, when the action keeps a conversation, its final message. Does not give
     /// up: an accepted request that cannot be ended durably now may be able to in a moment.
-    pub(super) async fn end(&self, terminal: TerminalRecord, keeps_conversation: bool) -> TerminalRecord {
+    pub(super) async fn end(
+        &self,
+        mut terminal: TerminalRecord,
+        deadline: Deadline,
+        keeps_conversation: bool,
+    ) -> TerminalRecord {
         let request_id = terminal.request_id;
         let standing = loop {
+            if Instant::now() >= deadline.timer + BROADCASTER_GRACE {
+                // The Broadcaster may have said this already; the journal must not say another thing.
+                let (failure, partial) = (Failure::deadline_exceeded(Hop::Cache), String::new());
+                terminal.outcome = Outcome::Failed { failure, partial };
+            }
             match caught(self.journal.end(terminal.clone())).await {
                 Ok(standing) => break standing,
                 Err(error) => tracing::error!(%request_id, %error, "end could not be journalled yet"),
