@@ -123,7 +123,7 @@ impl Handler<Recovered> for Auth {
         self.desk.take("Recovered", Some(request.id));
         let (directory, back) = (self.directory.clone(), ctx.address().recipient());
         self.desk.work(Some(request.id), async move {
-            let answer = ask_until(request.deadline, || directory.user(owner)).await;
+            let answer = ask_until(request.deadline, &request.cancel, || directory.user(owner)).await;
             deliver(&back, OwnerLookedUp { request, answer });
         });
         self.desk.clear();
@@ -149,7 +149,7 @@ impl Handler<OwnerLookedUp> for Auth {
                 forward(&self.feature_flag, Authenticated { request, caller });
             }
             Ok(None) => self.desk.end(request.id, refusal(&VerifyError::Invalid)),
-            Err(_) => self.desk.end(request.id, Failure::interrupted(Hop::Auth)),
+            Err(_) => self.desk.end_or_cancel(&request, Failure::interrupted(Hop::Auth)),
         }
         self.desk.clear();
     }

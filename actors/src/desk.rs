@@ -8,7 +8,7 @@ use actix::{Recipient, ResponseFuture};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    protocol::{Ended, Failure, Hop, RequestId, Stop, deliver},
+    protocol::{Ended, Failure, Hop, Request, RequestId, Stop, deliver},
     supervisor::{panics, vitals::Vitals},
 };
 
@@ -63,6 +63,15 @@ impl Desk {
         // refused one.
         tracing::debug!(%request_id, hop = self.hop.as_str(), code = %failure.code, "ending request");
         deliver(&self.ends, Ended::failed(request_id, failure));
+    }
+
+    /// Ends a request that could not go on: cancelled if that is why, else with `failure`.
+    pub(crate) fn end_or_cancel(&self, request: &Request, failure: Failure) {
+        if request.cancel.is_cancelled() {
+            deliver(&self.ends, Ended::cancelled(request.id));
+        } else {
+            self.end(request.id, failure);
+        }
     }
 
     /// Runs slow work beside the actor. A panic in it ends `request`; a stop of the actor ends it.

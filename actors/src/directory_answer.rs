@@ -3,14 +3,17 @@
 
 use std::{future::Future, time::Duration};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{clock::Deadline, ports::DirectoryError};
 
 /// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Asks again and again until there is an answer or the deadline has passed.
+/// Asks again and again until there is an answer, the deadline has passed or the request is cancelled.
 pub(crate) async fn ask_until<T, Answer>(
     deadline: Deadline,
+    cancel: &CancellationToken,
     mut ask: impl FnMut() -> Answer,
 ) -> Result<T, DirectoryError>
 where
@@ -18,7 +21,10 @@ where
 {
     loop {
         match ask().await {
-            Err(DirectoryError::Unavailable) if !deadline.is_past() => tokio::time::sleep(PAUSE).await,
+            Err(DirectoryError::Unavailable) if !deadline.is_past() && !cancel.is_cancelled() => {
+                // A cancelled request need not wait; what ended it is looked at by whoever asked.
+                let _ = cancel.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+            }
             answer => return answer,
         }
     }

@@ -133,7 +133,7 @@ impl Handler<LookedUp> for Policy {
                     .map(|resource| excerpt::excerpt(resource, self.max_resource_characters));
                 forward(&self.cache, Authorized { enabled, resource });
             }
-            Err(refusal) => self.desk.end(request.id, refusal),
+            Err(refusal) => self.desk.end_or_cancel(request, refusal),
         }
         self.desk.clear();
     }
@@ -176,7 +176,7 @@ async fn look_up(directory: &dyn Directory, enabled: &Enabled) -> Result<Ground,
     // A page that is about nothing else is about its user: GitLab's web chat names the caller then.
     let resource_id = request.resource_id.as_ref().filter(|id| **id != own_page);
     if request.origin.is_recovered() {
-        ask_until(request.deadline, || ask(directory, caller, resource_id)).await
+        ask_until(request.deadline, &request.cancel, || ask(directory, caller, resource_id)).await
     } else {
         ask(directory, caller, resource_id).await
     }

@@ -163,6 +163,12 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// Cancelled before anything was shown.
+    #[must_use]
+    pub fn cancelled(request_id: RequestId) -> Self {
+        Self { request_id, outcome: Outcome::Cancelled { partial: String::new() }, model: None }
+    }
+
     #[must_use]
     pub fn failed(request_id: RequestId, failure: Failure) -> Self {
         Self { request_id, outcome: Outcome::Failed { failure, partial: String::new() }, model: None }

@@ -668,6 +668,27 @@ async fn a_directory_that_is_down_at_the_restart_only_delays_the_answer() {
 }
 
 #[actix::test]
+async fn a_request_that_waits_to_run_again_can_be_cancelled() {
+    tokio::time::pause();
+    for directory_is_down in [true, false] {
+        let mut world = World::default();
+        let request_id = killed_in_flight(&world).await;
+        world.directory.is_down.store(directory_is_down, SeqCst);
+        // Without a place it waits for one; with one, for the directory.
+        world.permits = duologue_actors::permits::Permits::new(usize::from(directory_is_down));
+        let tree = start(&world);
+        tree.recovered().await;
+        let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        tree.entrance().cancel(ALICE, request_id).await.unwrap();
+        let started = Instant::now();
+        let last = to_the_final(&mut subscription).await.pop().unwrap();
+        assert!(started.elapsed() < Duration::from_secs(1));
+        assert_eq!((last.failure.as_ref(), last.message.errors.len()), (None, 1));
+    }
+}
+
+#[actix::test]
 async fn three_days_pass_and_the_conversation_is_forgotten() {
     let world = world();
     let tree = start(&world);

@@ -91,9 +91,10 @@ impl Cache {
             Err(failure) => self.on_ended(Ended::failed(request_id, failure), ctx),
             Ok(action) => {
                 let (permits, back) = (self.shelves.permits.clone(), ctx.address().recipient());
+                let ends = ctx.address().recipient();
                 self.desk.work(Some(request_id), async move {
-                    let Some(permit) = permits.wait().await else {
-                        return;
+                    let Some(Some(permit)) = cancel.run_until_cancelled(permits.wait()).await else {
+                        return deliver(&ends, Ended::cancelled(request_id));
                     };
                     let owner = record.owner;
                     let request = request(record, action, deadline, cancel, permit);
