@@ -18,6 +18,7 @@ mod delivery;
 mod gate;
 mod identity;
 mod limits;
+mod logs;
 mod operations;
 mod refusals;
 mod schema;
