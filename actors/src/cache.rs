@@ -244,9 +244,11 @@ impl Cache {
     }
 
     fn end_overdue(&mut self, ctx: &mut Context<Self>) {
+        self.desk.take("Tick", None);
         for ended in self.ledger.take_overdue(Instant::now()) {
             self.on_ended(ended, ctx);
         }
+        self.desk.clear();
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) const SPARE_MAILBOX_PLACES: usize = 64;
 
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// From acceptance of the submission to its end, whatever happens.
+    /// From submission to the end, restarts included.
     pub deadline: Duration,
     /// The longest silence of a model, counted in content, not in bytes.
     pub idle_content: Duration,

@@ -9,12 +9,15 @@
 )]
 
 use std::{
-    sync::{Arc, Mutex, atomic::Ordering::SeqCst},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
 use duologue_actors::{
-    broadcaster::{Event, EventKind, Filter, Subscription},
+    broadcaster::{Event, EventKind, Filter, Resume, Subscription},
     entrance::Entrance,
     feature_flag::{CHAT_SWITCH, FLAG_DISABLED, GLOBAL_SWITCH},
     policy::checks::{NO_ACCESS, NOT_ALLOWED, NOT_FOUND},
@@ -483,17 +486,45 @@ async fn a_panic_in_any_actor_at_any_message_ends_that_request_typed_and_harms_n
     }
 }
 
-#[actix::test]
-async fn requests_of_others_that_are_under_way_survive_a_panic_of_any_actor() {
-    tokio::time::pause();
-    for actor in ["auth", "feature_flag", "policy", "cache", "completion", "broadcaster"] {
-        let armed = Arc::new(Mutex::new(false));
-        let trigger = armed.clone();
-        let inspector: Inspector = Arc::new(move |at, _| {
-            if at == actor && std::mem::take(&mut *trigger.lock().unwrap()) {
-                panic!("injected");
+/// Panics once at one message of one actor, when told to, and notes the time.
+#[derive(Default)]
+struct Trap {
+    armed: AtomicBool,
+    sprung: Mutex<Option<Instant>>,
+}
+
+impl Trap {
+    fn at(actor: &'static str, message: &'static str) -> (Arc<Self>, Inspector) {
+        let trap = Arc::new(Self::default());
+        let set = trap.clone();
+        let inspector: Inspector = Arc::new(move |at, taking| {
+            if at == actor && taking == message && set.armed.swap(false, SeqCst) {
+                *set.sprung.lock().unwrap() = Some(Instant::now());
+                panic!("injected into {actor} at {message}");
             }
         });
+        (trap, inspector)
+    }
+
+    /// Waits for the panic and then for the actor; says how long the actor was away.
+    async fn outage(&self, tree: &Tree, actor: &str) -> Duration {
+        loop {
+            let state = tree.entrance().tree().await.unwrap();
+            let is_back = state.actors.iter().any(|state| state.name == actor && state.restarts == 1);
+            let sprung = *self.sprung.lock().unwrap();
+            if let (true, Some(sprung)) = (is_back, sprung) {
+                return sprung.elapsed();
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+#[actix::test]
+async fn an_actor_is_back_within_100_ms_of_a_panic_at_any_message_and_others_never_notice() {
+    tokio::time::pause();
+    for (actor, message) in WAY {
+        let (trap, inspector) = Trap::at(actor, message);
         let world = World { inspector: Some(inspector), ..World::default() };
         let tree = start(&world);
         world.models.next_call(Script::default().then(Duration::from_secs(5), "safe").finish());
@@ -503,20 +534,75 @@ async fn requests_of_others_that_are_under_way_survive_a_panic_of_any_actor() {
         let mut bystander = tree.entrance().subscribe(filter).await.unwrap();
         tokio::time::sleep(Duration::from_millis(1)).await;
 
-        *armed.lock().unwrap() = true;
-        let started = Instant::now();
+        trap.armed.store(true, SeqCst);
         let unlucky = tree.entrance().ask(world.ask("alice", "chat"));
-        let _ = timeout(Duration::from_secs(1), unlucky).await.expect("an answer");
-        let restarted = || async {
-            let state = tree.entrance().tree().await.unwrap();
-            state.actors.iter().any(|state| state.name == actor && state.restarts == 1)
-        };
-        while !restarted().await {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            assert!(started.elapsed() < Duration::from_millis(1_100), "{actor} is not back");
-        }
+        drop(timeout(Duration::from_secs(1), unlucky).await.expect("an answer"));
+        let outage = timeout(Duration::from_secs(1), trap.outage(&tree, actor)).await;
+        let outage = outage.unwrap_or_else(|_| panic!("{actor} is not back after {message}"));
+        assert!(outage < Duration::from_millis(100), "{actor} at {message}: away for {outage:?}");
         let events = to_the_final(&mut bystander).await;
-        assert_eq!(text(&events), "safe", "{actor}: {events:?}");
+        assert_eq!(text(&events), "safe", "{actor} at {message}: {events:?}");
+    }
+}
+
+/// What is asked of an actor beside the way of a request.
+async fn put_a_question(entrance: &Entrance, message: &str) -> Result<(), Code> {
+    let user = duologue_actors::testing::a_user(ALICE.0, "alice");
+    let caller = duologue_actors::ports::Caller { user, credentials: None };
+    let answer = match message {
+        "Identify" => entrance.identify(Credentials::token("alice")).await.map(drop),
+        "WhichEnabled" | "WhichAllowed" => {
+            let actions = vec![duologue_actors::testing::an_action("chat")];
+            entrance.available_actions(caller, actions).await.map(drop)
+        }
+        "ReadConversation" => entrance.messages(ALICE).await.map(drop),
+        "Subscribe" => entrance.subscribe(everything_of(ALICE, RequestId::new())).await.map(drop),
+        other => panic!("no question is called {other}"),
+    };
+    answer.map_err(|failure| failure.code)
+}
+
+#[actix::test]
+async fn a_question_that_meets_a_panic_is_answered_with_it_and_the_next_one_is_served() {
+    tokio::time::pause();
+    let questions = [
+        ("auth", "Identify"),
+        ("feature_flag", "WhichEnabled"),
+        ("policy", "WhichAllowed"),
+        ("cache", "ReadConversation"),
+        ("broadcaster", "Subscribe"),
+    ];
+    for (actor, message) in questions {
+        let world = World { inspector: Some(panic_once(actor, message)), ..World::default() };
+        let tree = start(&world);
+        let first = put_a_question(tree.entrance(), message).await;
+        assert_eq!(first, Err(Code::Internal), "{actor} at {message}");
+        assert_eq!(put_a_question(tree.entrance(), message).await, Ok(()), "{actor} at {message}");
+    }
+}
+
+#[actix::test]
+async fn a_panic_in_what_nobody_waits_for_is_survived() {
+    tokio::time::pause();
+    let unasked = [
+        ("broadcaster", "Tick"),
+        ("broadcaster", "Sweep"),
+        ("broadcaster", "Acknowledge"),
+        ("broadcaster", "Cancel"),
+        ("cache", "Tick"),
+        ("cache", "Sweep"),
+    ];
+    for (actor, message) in unasked {
+        let (trap, inspector) = Trap::at(actor, message);
+        let world = World { inspector: Some(inspector), ..World::default() };
+        let tree = start(&world);
+        trap.armed.store(true, SeqCst);
+        tree.entrance().acknowledge(ALICE, vec![RequestId::new()]);
+        drop(tree.entrance().cancel(ALICE, RequestId::new()).await);
+        let outage = timeout(Duration::from_secs(61), trap.outage(&tree, actor)).await;
+        assert!(outage.unwrap() < Duration::from_millis(100), "{actor} at {message}");
+        let events = answer(&world, tree.entrance(), "alice", ALICE).await;
+        assert_eq!(text(&events), "Hello world.", "{actor} at {message}");
     }
 }
 
@@ -588,7 +674,10 @@ async fn a_finished_request_can_still_be_replayed_after_a_restart() {
 #[actix::test]
 async fn a_panic_while_the_journal_is_taken_over_loses_nothing_and_counts_no_interruption() {
     tokio::time::pause();
-    for (actor, message) in [("cache", "Loaded"), ("cache", "TakenOver"), ("broadcaster", "Restored")] {
+    // A message about all that was left is not lost; one about a request ends that request.
+    let all = [("cache", "Loaded"), ("broadcaster", "Restored")];
+    let one = [("cache", "TakenOver"), ("auth", "Recovered"), ("auth", "OwnerLookedUp")];
+    for (actor, message) in all.into_iter().chain(one) {
         let mut world = World::default();
         let finished = {
             let tree = start(&world);
@@ -600,8 +689,7 @@ async fn a_panic_while_the_journal_is_taken_over_loses_nothing_and_counts_no_int
         world.inspector = Some(panic_once(actor, message));
         let (tree, last) = final_after_restart(&world, unfinished).await;
         let code = last.failure.as_ref().map(|failure| failure.code);
-        // The request in hand when a panic comes ends; nothing else does.
-        let expected = (message == "TakenOver").then_some(Code::Internal);
+        let expected = one.contains(&(actor, message)).then_some(Code::Internal);
         assert_eq!(code, expected, "{actor} at {message}");
         let mut replay = tree.entrance().subscribe(everything_of(ALICE, finished)).await.unwrap();
         assert_eq!(to_the_final(&mut replay).await.len(), 1, "{actor} at {message}");
@@ -686,6 +774,20 @@ async fn a_request_that_waits_to_run_again_can_be_cancelled() {
         assert!(started.elapsed() < Duration::from_secs(1));
         assert_eq!((last.failure.as_ref(), last.message.errors.len()), (None, 1));
     }
+}
+
+#[actix::test]
+async fn what_is_not_kept_any_more_is_answered_with_a_reset_and_not_with_silence() {
+    let world = world();
+    let tree = start(&world);
+    let request_id = answer(&world, tree.entrance(), "alice", ALICE).await[0].request_id();
+    let resume = async |owner: UserId| {
+        tree.entrance().subscribe(everything_of(owner, request_id)).await.unwrap().resume()
+    };
+    assert_eq!(resume(ALICE).await, Resume::Replayed);
+    assert_eq!(resume(UserId(3)).await, Resume::Reset, "another user's request does not exist");
+    tokio::time::sleep(Duration::from_secs(301)).await;
+    assert_eq!(resume(ALICE).await, Resume::Reset);
 }
 
 #[actix::test]

@@ -99,7 +99,10 @@ pub fn run(question: &Question, config: &Config, environment: &Environment) -> a
         let asking = Asking { client: Client::new(place.address(), token)?, question, patience, interrupted };
         let outcome = asking.run(&mut io::stdout()).await;
         place.leave().await;
-        Ok(outcome?)
+        match outcome {
+            Err(error) if error.is_unread() => Ok(ExitCode::SUCCESS),
+            outcome => Ok(outcome?),
+        }
     })
 }
 
@@ -134,8 +137,8 @@ impl Asking<'_> {
         }
     }
 
-    /// The input to send, with the subscription in place before it is: whoever subscribes afterwards
-    /// misses the first chunks.
+    /// The input to send, with the subscription in place before it is: of an answer that has ended
+    /// only the final is replayed, so a late subscriber would see no stream.
     async fn prepare(&self, following: &mut Following<'_>) -> Result<Map<String, Value>, AskError> {
         let forms = self.client.actions().await?;
         let input = form::fill(&Answers::of(self.question), &forms)?;

@@ -153,6 +153,7 @@ impl Prepared {
         let resume = match resume {
             Resume::Live => "LIVE",
             Resume::Replayed => "REPLAYED",
+            Resume::Reset => "RESET",
         };
         let mut data = async_graphql::indexmap::IndexMap::new();
         data.insert(async_graphql::Name::new(&self.inner.response_key), Value::Null);

@@ -103,6 +103,14 @@ impl ServerMessage {
         Self::Error { id, payload: json!([{ "message": failure.text, "extensions": extensions }]) }
     }
 
+    /// The `error` message of a subscription that has missed something and cannot go on.
+    #[must_use]
+    pub fn reset(id: OperationId, failure: &Failure) -> Self {
+        let (code, hop) = (failure.code.as_str(), failure.hop.as_str());
+        let extensions = json!({ "code": code, "hop": hop, "resume": "RESET" });
+        Self::Error { id, payload: json!([{ "message": failure.text, "extensions": extensions }]) }
+    }
+
     #[must_use]
     pub fn text(&self) -> String {
         // Strings and JSON values always serialise; the map has string keys.

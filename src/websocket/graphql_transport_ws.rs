@@ -80,10 +80,12 @@ pub struct Bounds {
     pub max_messages_per_second: u32,
 }
 
+const CANNOT_VERIFY: Close = Close::TryAgainLater("credentials cannot be verified at the moment");
+
 #[derive(Debug)]
 enum Phase {
     Opened { init_until: Instant },
-    Verifying,
+    Verifying { init_until: Instant },
     Acknowledged { expires: Option<Instant> },
     Closed,
 }
@@ -145,7 +147,7 @@ impl Machine {
 
     /// Takes the answer to [`Effect::Verify`].
     pub fn verified(&mut self, verdict: Verdict) -> Effect {
-        if !matches!(self.phase, Phase::Verifying) {
+        if !matches!(self.phase, Phase::Verifying { .. }) {
             return Effect::Nothing;
         }
         match verdict {
@@ -155,9 +157,7 @@ impl Machine {
             }
             Verdict::Invalid => self.close(Close::Forbidden("invalid credentials")),
             Verdict::TooManyConnections => self.close(Close::Forbidden("too many connections")),
-            Verdict::Unavailable => {
-                self.close(Close::TryAgainLater("credentials cannot be verified at the moment"))
-            }
+            Verdict::Unavailable => self.close(CANNOT_VERIFY),
         }
     }
 
@@ -170,9 +170,9 @@ impl Machine {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Opened { init_until } => Some(init_until),
+            Phase::Opened { init_until } | Phase::Verifying { init_until } => Some(init_until),
             Phase::Acknowledged { expires } => expires,
-            Phase::Verifying | Phase::Closed => None,
+            Phase::Closed => None,
         }
     }
 
@@ -182,6 +182,8 @@ impl Machine {
         }
         match self.phase {
             Phase::Opened { .. } => self.close(Close::InitialisationTimeout),
+            // Whoever says who the caller is does not answer: coming back later may help.
+            Phase::Verifying { .. } => self.close(CANNOT_VERIFY),
             _ => self.close(Close::Forbidden("the token has expired")),
         }
     }
@@ -199,14 +201,14 @@ impl Machine {
     }
 
     fn init(&mut self, payload: &Map<String, Value>) -> Effect {
-        if !matches!(self.phase, Phase::Opened { .. }) {
+        let Phase::Opened { init_until } = self.phase else {
             return self.close(Close::TooManyInitialisations);
-        }
+        };
         let credentials = credentials::of_payload(payload).or(self.credentials.take());
         match (credentials, self.origin) {
             (None, Origin::Absent) => self.close(Close::Forbidden("a token is needed")),
             (credentials, _) => {
-                self.phase = Phase::Verifying;
+                self.phase = Phase::Verifying { init_until };
                 Effect::Verify(credentials.unwrap_or_default())
             }
         }

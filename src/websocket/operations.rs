@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use actix_web::rt::{self, task::JoinHandle};
-use async_graphql::{Response, Value};
+use async_graphql::Response;
 use duologue_actors::{
     entrance::Gate,
     ports::Credentials,
@@ -12,7 +12,7 @@ use duologue_actors::{
 };
 
 use super::frames::{Next, OperationId, ServerMessage};
-use crate::graphql::{Graphql, GraphqlRequest};
+use crate::graphql::{Graphql, GraphqlRequest, error};
 
 /// An operation that waits for its turn.
 pub struct Operation {
@@ -117,11 +117,10 @@ async fn run(graphql: Graphql, operation: Operation) -> Answer {
 
 /// `next` and `complete`, or one `error` when nothing was executed.
 fn messages(id: &OperationId, response: &Response) -> Vec<String> {
-    if was_refused(response) {
+    if error::is_request_error(response) {
         return vec![refused(id.clone(), response).text()];
     }
-    // A response holds strings, numbers and maps with string keys only.
-    let payload = serde_json::to_vec(response).unwrap_or_default();
+    let payload = error::to_bytes(response);
     vec![Next::of(id).text(&payload), ServerMessage::Complete { id: id.clone() }.text()]
 }
 
@@ -129,12 +128,6 @@ fn messages(id: &OperationId, response: &Response) -> Vec<String> {
 #[must_use]
 pub fn refused(id: OperationId, response: &Response) -> ServerMessage {
     ServerMessage::Error { id, payload: serde_json::to_value(&response.errors).unwrap_or_default() }
-}
-
-/// An error that is not of a field comes from before the execution.
-fn was_refused(response: &Response) -> bool {
-    let of_no_field = response.errors.iter().all(|error| error.path.is_empty());
-    response.is_err() && response.data == Value::Null && of_no_field
 }
 
 #[cfg(test)]

@@ -221,7 +221,7 @@ impl Session {
         if entry.has_hole() {
             let failure =
                 Failure::new(Code::Overloaded, Hop::Broadcaster, "Messages were lost: subscribe again.");
-            return self.refuse(ServerMessage::refusal(entry.id.clone(), &failure), &entry.id).await;
+            return self.refuse(ServerMessage::reset(entry.id.clone(), &failure), &entry.id).await;
         }
         for event in events {
             let payload = entry.prepared.render(&event).await;

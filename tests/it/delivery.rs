@@ -39,11 +39,20 @@ async fn subscribers_while_the_answer_is_on_its_way_lose_nothing() {
         let name = format!("during-{round}");
         let variables = json!({ "userId": ALICE_ID, "resourceId": ISSUE, "clientSubscriptionId": name });
         // Neither waits for the other: some rounds subscribe first, some in the middle, some after the end.
+        // Which is which cannot be seen from here; the Broadcaster's own tests subscribe between two chunks.
         let (request_id, _) =
             tokio::join!(ask(&client, summarize(ISSUE, Some(&name))), subscribe(&mut socket, "1", variables));
         answer(&mut socket, "1", &request_id).await.content();
         socket.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_subscriber_to_a_request_nobody_knows_is_told_so() {
+    let server = start().await;
+    let mut socket = socket(&server, ALICE).await;
+    let variables = json!({ "requestId": "01990000-0000-7000-8000-000000000000" });
+    assert_eq!(subscribe(&mut socket, "1", variables).await, "RESET");
 }
 
 #[tokio::test]

@@ -1,10 +1,6 @@
 //! What an operator looks at.
 
-use duologue_harness::server::PATIENCE;
-use serde_json::json;
-use tokio::time::timeout;
-
-use crate::support::{ALICE, ISSUE, ask_to_the_end, chat, start, summarize};
+use crate::support::{ALICE, ISSUE, ask_to_the_end, start, summarize};
 
 /// The value of the first sample whose line starts with `series`.
 fn sample(metrics: &str, series: &str) -> Option<f64> {
@@ -49,28 +45,4 @@ async fn one_request_passes_every_actor_and_is_counted() {
 async fn a_page_that_is_not_there_is_a_404() {
     let server = start().await;
     assert_eq!(server.get("/-/nothing").await.unwrap().status, 404);
-}
-
-#[tokio::test]
-async fn neither_token_nor_prompt_nor_answer_is_logged() {
-    let mut home = crate::support::home();
-    home.set("logging", "level", "trace").unwrap();
-    home.set("logging", "format", "json").unwrap();
-    let server = home.serve().await.unwrap();
-    let secret = "zanzibar-9481";
-    ask_to_the_end(&server, ALICE, chat(&format!("How do I add an action to {secret}?"), None)).await;
-    let request_id = ask_to_the_end(&server, ALICE, summarize(ISSUE, Some(secret))).await;
-    server.graphql("tampico-7733").unwrap().post("{ __typename }", json!({})).await.unwrap();
-
-    timeout(PATIENCE, async { while !server.log().unwrap().contains(&request_id) {} })
-        .await
-        .expect("nothing was logged");
-    let log = server.log().unwrap();
-    for said in ["How do I add an action", ALICE, "tampico-7733"] {
-        assert!(!log.contains(said), "{said} was logged");
-    }
-    assert!(
-        log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
-        "not all JSON:\n{log}"
-    );
 }

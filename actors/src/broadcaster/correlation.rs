@@ -175,7 +175,14 @@ impl Correlation {
     pub(super) fn subscribe(&mut self, filter: Filter, now: Instant) -> Subscription {
         let log = self.log(filter.owner());
         let replay = log.replay(&filter, self.limits.unaddressed_replay, now);
-        Subscription::new(log, filter, replay)
+        let is_known = filter.request_id().is_none_or(|id| self.owner(id) == Some(filter.owner()));
+        Subscription::new(log, filter, replay, is_known)
+    }
+
+    /// Whose request it is, if it is live or still kept.
+    fn owner(&self, request_id: RequestId) -> Option<UserId> {
+        let live = self.live.get(&request_id).map(|live| live.address.owner);
+        live.or_else(|| self.finished.get(&request_id).map(|finished| finished.owner))
     }
 
     pub(super) fn acknowledge(&mut self, owner: UserId, finals: &[RequestId]) {
@@ -187,14 +194,13 @@ impl Correlation {
 
     /// Stops the work on a request. What another user asked does not exist.
     pub(super) fn cancel(&self, owner: UserId, request_id: RequestId) -> Result<(), Failure> {
-        if let Some(live) = self.live.get(&request_id).filter(|live| live.address.owner == owner) {
+        if self.owner(request_id) != Some(owner) {
+            return Err(Failure::new(Code::NotFound, Hop::Broadcaster, NOT_FOUND));
+        }
+        if let Some(live) = self.live.get(&request_id) {
             live.cancel.cancel();
-            return Ok(());
         }
-        match self.finished.get(&request_id) {
-            Some(finished) if finished.owner == owner => Ok(()),
-            _ => Err(Failure::new(Code::NotFound, Hop::Broadcaster, NOT_FOUND)),
-        }
+        Ok(())
     }
 
     /// Ends what nobody else has ended in time, and forgets what has been kept long enough.

@@ -48,6 +48,14 @@ impl Filter {
         self.owner
     }
 
+    /// The one request it names, if it names one.
+    pub(super) fn request_id(&self) -> Option<RequestId> {
+        match self.scope {
+            Scope::Request(request_id) => Some(request_id),
+            Scope::Action(_) | Scope::Resource(_) | Scope::User => None,
+        }
+    }
+
     /// Whether it names requests it waits for, so that these are replayed.
     pub(super) fn replays(&self, address: &Address) -> Replays {
         match (&self.scope, &self.client_subscription_id) {
@@ -185,7 +193,16 @@ mod tests {
 
     #[test]
     fn arguments_under_which_nothing_is_published_are_refused() {
-        let both = Filter::new(alice(), Some("chat"), Some(issue()), None, None);
-        assert_eq!(both.unwrap_err().code, Code::InvalidInput);
+        let (action, page, request) = (Some("chat"), Some("C".to_owned()), Some(RequestId::new()));
+        let sets = [
+            Filter::new(alice(), action, Some(issue()), None, None),
+            Filter::new(alice(), action, None, None, request),
+            Filter::new(alice(), None, Some(issue()), None, request),
+            Filter::new(alice(), None, None, page.clone(), request),
+            Filter::new(alice(), action, Some(issue()), page, request),
+        ];
+        for set in sets {
+            assert_eq!(set.unwrap_err().code, Code::InvalidInput);
+        }
     }
 }

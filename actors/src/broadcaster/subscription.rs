@@ -17,6 +17,8 @@ pub enum Resume {
     Live,
     /// With something that was published before.
     Replayed,
+    /// What it names is not kept any more, or never was: there is nothing to resume.
+    Reset,
 }
 
 #[derive(Debug)]
@@ -32,8 +34,12 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(super) fn new(log: Arc<UserLog>, filter: Filter, replay: Replay) -> Self {
-        let resume = if replay.requests.is_empty() { Resume::Live } else { Resume::Replayed };
+    pub(super) fn new(log: Arc<UserLog>, filter: Filter, replay: Replay, is_known: bool) -> Self {
+        let resume = match (is_known, replay.requests.is_empty()) {
+            (false, _) => Resume::Reset,
+            (true, true) => Resume::Live,
+            (true, false) => Resume::Replayed,
+        };
         let head = log.head();
         Self { next: replay.start, head, log, filter, replay, resume, has_hole: false }
     }

@@ -49,8 +49,8 @@ pub(super) enum FormError {
     UnknownAction { action: String, known: String },
     #[error("{action} has no input {input:?}; {known}")]
     UnknownInput { action: String, input: String, known: String },
-    #[error("{action} needs a question: duologue ask \"...\"")]
-    NoQuestion { action: String },
+    #[error("{action} needs a question, which is its {input}: duologue ask \"...\"")]
+    NoQuestion { action: String, input: String },
     #[error("{action} takes no question; {known}")]
     QuestionNotTaken { action: String, known: String },
     #[error("{action} takes several texts; name each with --input: {names}")]
@@ -84,7 +84,7 @@ pub(super) fn fill(answers: &Answers<'_>, actions: &[ActionForm]) -> Result<Map<
     form.with_question(answers, &mut filled)?;
     for input in &form.inputs {
         if input.required && !filled.contains_key(&input.name) {
-            return Err(FormError::NoInput { action: form.name.clone(), input: input.name.clone() });
+            return Err(FormError::NoInput { action: form.called(), input: input.called() });
         }
     }
     Ok(Map::from_iter([(form.name.clone(), filled.into())]))
@@ -93,7 +93,7 @@ pub(super) fn fill(answers: &Answers<'_>, actions: &[ActionForm]) -> Result<Map<
 fn find<'f>(action: &str, actions: &'f [ActionForm]) -> Result<&'f ActionForm, FormError> {
     actions.iter().find(|form| is_same_name(&form.name, action)).ok_or_else(|| FormError::UnknownAction {
         action: action.to_owned(),
-        known: actions.iter().map(|form| form.name.as_str()).collect::<Vec<_>>().join(", "),
+        known: actions.iter().map(ActionForm::called).collect::<Vec<_>>().join(", "),
     })
 }
 
@@ -103,14 +103,30 @@ fn is_same_name(one: &str, other: &str) -> bool {
     letters(one) == letters(other)
 }
 
+/// A name of the schema as the catalogue and the command line spell it.
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
 impl ActionForm {
+    fn called(&self) -> String {
+        snake_case(&self.name)
+    }
+
     fn named(&self, given: &[(String, String)]) -> Result<Map<String, Value>, FormError> {
         let mut filled = Map::new();
         for (name, text) in given {
             let input =
                 self.inputs.iter().find(|input| is_same_name(&input.name, name)).ok_or_else(|| {
                     FormError::UnknownInput {
-                        action: self.name.clone(),
+                        action: self.called(),
                         input: name.clone(),
                         known: self.known_inputs(),
                     }
@@ -127,10 +143,10 @@ impl ActionForm {
                 filled.insert(RESOURCE.to_owned(), resource.to_string().into());
             }
             (Some(_), None) => {
-                return Err(FormError::ResourceNotTaken { action: self.name.clone() });
+                return Err(FormError::ResourceNotTaken { action: self.called() });
             }
             (None, Some(input)) if input.required && !filled.contains_key(RESOURCE) => {
-                return Err(FormError::NoResource { action: self.name.clone() });
+                return Err(FormError::NoResource { action: self.called() });
             }
             (None, _) => {}
         }
@@ -146,21 +162,24 @@ impl ActionForm {
             .filter(|input| !filled.contains_key(&input.name))
             .map(|input| input.name.as_str())
             .collect();
-        let action = self.name.clone();
+        let action = self.called();
         match (answers.question, open.as_slice()) {
             (Some(question), [only]) => {
                 filled.insert((*only).to_owned(), question.into());
                 Ok(())
             }
             (None, []) => Ok(()),
-            (None, [_]) => Err(FormError::NoQuestion { action }),
+            (None, [only]) => Err(FormError::NoQuestion { action, input: snake_case(only) }),
             (Some(_), []) => Err(FormError::QuestionNotTaken { action, known: self.known_inputs() }),
-            (_, names) => Err(FormError::QuestionNotClear { action, names: names.join(", ") }),
+            (_, names) => {
+                let names = names.iter().map(|name| snake_case(name)).collect::<Vec<_>>().join(", ");
+                Err(FormError::QuestionNotClear { action, names })
+            }
         }
     }
 
     fn known_inputs(&self) -> String {
-        match self.inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>().as_slice() {
+        match self.inputs.iter().map(Input::called).collect::<Vec<_>>().as_slice() {
             [] => "it has none".to_owned(),
             names => format!("its inputs are {}", names.join(", ")),
         }
@@ -168,11 +187,15 @@ impl ActionForm {
 }
 
 impl Input {
+    fn called(&self) -> String {
+        snake_case(&self.name)
+    }
+
     fn value(&self, text: &str) -> Result<Value, FormError> {
         match self.kind {
             InputKind::Text | InputKind::Word => Ok(text.into()),
             InputKind::Json => {
-                serde_json::from_str(text).map_err(|_| FormError::NotJson { input: self.name.clone() })
+                serde_json::from_str(text).map_err(|_| FormError::NotJson { input: self.called() })
             }
         }
     }

@@ -174,9 +174,16 @@ fn without_init_a_socket_is_closed_4408_after_3_seconds_and_not_before() {
 }
 
 #[test]
+fn a_caller_nobody_can_verify_is_sent_away_when_the_time_to_begin_is_over() {
+    let (mut machine, now) = at(Stage::Verifying);
+    assert_eq!(machine.deadline(), Some(now + BOUNDS.init));
+    let close = line(&machine.tick(now + BOUNDS.init));
+    assert_eq!(close, "close 1013 credentials cannot be verified at the moment");
+}
+
+#[test]
 fn a_socket_outlives_its_token_by_nothing() {
     let (mut machine, now) = at(Stage::Verifying);
-    assert_eq!(machine.deadline(), None, "the init came in time");
     let expires = now + Duration::from_secs(60);
     machine.verified(Verdict::Welcome { expires: Some(expires) });
     assert_eq!(line(&machine.tick(expires - Duration::from_millis(1))), "nothing");

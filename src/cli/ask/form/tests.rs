@@ -98,12 +98,12 @@ fn a_question_fills_the_one_text_that_is_left() {
 }
 
 #[rstest]
-#[case("chatt", Some("why?"), None, &[], "there is no action \"chatt\"; there are chat, summarizeComments, explainCode, ping, compare")]
-#[case("chat", None, None, &[], "chat needs a question: duologue ask \"...\"")]
-#[case("chat", Some("why?"), None, &[("colour", "red")], "chat has no input \"colour\"; its inputs are content, resourceId")]
+#[case("chatt", Some("why?"), None, &[], "there is no action \"chatt\"; there are chat, summarize_comments, explain_code, ping, compare")]
+#[case("chat", None, None, &[], "chat needs a question, which is its content: duologue ask \"...\"")]
+#[case("chat", Some("why?"), None, &[("colour", "red")], "chat has no input \"colour\"; its inputs are content, resource_id")]
 #[case("ping", Some("why?"), None, &[], "ping takes no question; it has none")]
-#[case("summarize_comments", Some("why?"), ISSUE, &[], "summarizeComments takes no question; its inputs are resourceId")]
-#[case("summarize_comments", None, None, &[], "summarizeComments needs a resource: --resource gid://gitlab/Issue/52")]
+#[case("summarize_comments", Some("why?"), ISSUE, &[], "summarize_comments takes no question; its inputs are resource_id")]
+#[case("summarize_comments", None, None, &[], "summarize_comments needs a resource: --resource gid://gitlab/Issue/52")]
 #[case("ping", None, ISSUE, &[], "ping takes no resource")]
 #[case("compare", Some("why?"), None, &[], "compare takes several texts; name each with --input: left, right")]
 #[case("compare", None, None, &[], "compare takes several texts; name each with --input: left, right")]
