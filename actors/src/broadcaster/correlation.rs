@@ -18,13 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{event::Draft, filter::Filter, metering, subscription::Subscription, user_log::UserLog};
 use crate::{
-    cache::{Admitted, Recorded},
+    cache::{Admitted, Recorded, records},
     clock::Deadline,
     completion::ChunkProduced,
     limits::{BROADCASTER_GRACE, Limits},
     policy::checks::NOT_FOUND,
     ports::TerminalRecord,
-    protocol::{Address, ChatMessage, Code, Failure, Hop, MessageId, Outcome, RequestId, Role, UserId},
+    protocol::{Address, ChatMessage, Code, Ended, Failure, Hop, MessageId, RequestId, Role, UserId},
 };
 
 /// Where the answer to "is it accepted?" goes.
@@ -319,20 +319,8 @@ impl Correlation {
 }
 
 fn deadline_exceeded(address: &Address, ended_at: SystemTime) -> TerminalRecord {
-    TerminalRecord {
-        request_id: address.request_id,
-        owner: address.owner,
-        action: address.action.clone(),
-        resource_id: address.resource_id.clone(),
-        client_subscription_id: address.client_subscription_id.clone(),
-        outcome: Outcome::Failed {
-            failure: Failure::deadline_exceeded(Hop::Broadcaster),
-            partial: String::new(),
-        },
-        model: None,
-        message_id: MessageId::new(),
-        ended_at,
-    }
+    let failure = Failure::deadline_exceeded(Hop::Broadcaster);
+    records::terminal(address.clone(), Ended::failed(address.request_id, failure), ended_at)
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub(super) fn admitted(entry: &Entry, echo: Option<ChatMessage>, recovered: bool
     }
 }
 
-pub(super) fn terminal(address: Address, ended: Ended, now: SystemTime) -> TerminalRecord {
+pub(crate) fn terminal(address: Address, ended: Ended, now: SystemTime) -> TerminalRecord {
     TerminalRecord {
         request_id: address.request_id,
         owner: address.owner,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     broadcaster::{Event, EventKind, Resume},
-    protocol::{Ended, GlobalId},
+    protocol::{Ended, GlobalId, Outcome},
     testing::a_message,
 };
 
