@@ -43,7 +43,7 @@ pub mod timestamp;
 
 pub use ai_completion_response::Prepared;
 use call::Call;
-pub use call::{INVALID_TOKEN, Rejection};
+pub use call::Rejection;
 pub use schema::{BuildError, sdl};
 
 /// A request as every transport carries it.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use actix::{Addr, MailboxError, Recipient};
+use actix::{MailboxError, Recipient};
 use serde_json::{Map, Value};
 use tokio::{sync::oneshot, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     action::Action,
     auth::Identify,
-    broadcaster::{Acknowledge, Await, Broadcaster, Cancel, Filter, Opened, Subscribe, Subscription},
+    broadcaster::{Acknowledge, Await, Cancel, Filter, Opened, Subscribe, Subscription},
     cache::ReadConversation,
     clock::{Clock, Deadline},
     feature_flag::WhichEnabled,
@@ -27,7 +27,7 @@ use crate::{
     protocol::{
         ChatMessage, Failure, GlobalId, Hop, Origin, Request, RequestId, Submitted, UserId, deliver, forward,
     },
-    supervisor::{Inspect, Supervisor, TreeState, heartbeat::Heart},
+    supervisor::{Inspect, TreeState, heartbeat::Heart},
 };
 
 /// How long the supervisor may take to say how the tree is.
@@ -40,8 +40,12 @@ pub struct Entrance {
     pub(crate) which_enabled: Recipient<WhichEnabled>,
     pub(crate) which_allowed: Recipient<WhichAllowed>,
     pub(crate) read_conversation: Recipient<ReadConversation>,
-    pub(crate) broadcaster: Addr<Broadcaster>,
-    pub(crate) supervisor: Addr<Supervisor>,
+    pub(crate) awaits: Recipient<Await>,
+    pub(crate) opened: Recipient<Opened>,
+    pub(crate) subscribe: Recipient<Subscribe>,
+    pub(crate) acknowledge: Recipient<Acknowledge>,
+    pub(crate) cancel: Recipient<Cancel>,
+    pub(crate) inspect: Recipient<Inspect>,
     pub(crate) has_room: Arc<AtomicBool>,
     pub(crate) heart: Arc<Heart>,
     pub(crate) clock: Clock,
@@ -114,8 +118,8 @@ impl Entrance {
         let request_id = RequestId::new();
         let deadline = Deadline::after(&self.clock, self.deadline);
         let (reply, accepted) = oneshot::channel();
-        deliver(&self.broadcaster.clone().recipient(), Await { request_id, deadline, reply });
-        let gate = Gate { request_id, opened: self.broadcaster.clone().recipient() };
+        deliver(&self.awaits, Await { request_id, deadline, reply });
+        let gate = Gate { request_id, opened: self.opened.clone() };
         let cancel = CancellationToken::new();
         let request = Request {
             id: request_id,
@@ -146,12 +150,12 @@ impl Entrance {
     /// # Errors
     /// `internal` when the Broadcaster lost the message.
     pub async fn subscribe(&self, filter: Filter) -> Result<Subscription, Failure> {
-        self.broadcaster.send(Subscribe { filter }).await.map_err(lost(Hop::Broadcaster))
+        self.subscribe.send(Subscribe { filter }).await.map_err(lost(Hop::Broadcaster))
     }
 
     /// `owner` has received the finals of these requests.
     pub fn acknowledge(&self, owner: UserId, finals: Vec<RequestId>) {
-        deliver(&self.broadcaster.clone().recipient(), Acknowledge { owner, finals });
+        deliver(&self.acknowledge, Acknowledge { owner, finals });
     }
 
     /// Stops the work on a request. One that has ended already is left as it is.
@@ -159,7 +163,7 @@ impl Entrance {
     /// # Errors
     /// `not_found` unless `owner` asked it.
     pub async fn cancel(&self, owner: UserId, request_id: RequestId) -> Result<(), Failure> {
-        self.broadcaster.send(Cancel { owner, request_id }).await.map_err(lost(Hop::Broadcaster))?
+        self.cancel.send(Cancel { owner, request_id }).await.map_err(lost(Hop::Broadcaster))?
     }
 
     /// The owner's conversation, oldest message first.
@@ -188,7 +192,7 @@ impl Entrance {
     /// How the actors are; `None` when their thread does not answer in time. When that has been so for
     /// long, at least this is known of them.
     pub async fn tree(&self) -> Option<TreeState> {
-        if let Ok(Ok(state)) = timeout(INSPECTION, self.supervisor.send(Inspect)).await {
+        if let Ok(Ok(state)) = timeout(INSPECTION, self.inspect.send(Inspect)).await {
             return Some(state);
         }
         let stuck_for = Some(self.heart.stuck_for()?);

@@ -19,6 +19,7 @@ mod global_id;
 mod message;
 
 pub use failure::{Code, Failure, Hop};
+pub(crate) use failure::{TOO_LATE, TRY_AGAIN};
 pub use global_id::{GlobalId, MalformedGlobalId};
 pub use message::{ChatMessage, MessageId, Role};
 

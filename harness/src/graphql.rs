@@ -38,12 +38,6 @@ impl GraphqlClient {
         Ok(Self { http, url: url.into(), token: token.map(str::to_owned) })
     }
 
-    /// The same client as somebody else.
-    #[must_use]
-    pub fn with_token(&self, token: Option<&str>) -> Self {
-        Self { token: token.map(str::to_owned), ..self.clone() }
-    }
-
     /// Sends a document and its variables the usual way.
     pub async fn post(&self, query: &str, variables: Value) -> Result<Reply> {
         self.post_json(&json!({ "query": query, "variables": variables })).await

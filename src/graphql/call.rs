@@ -7,15 +7,13 @@ use std::{
 
 use async_graphql::{Context, Error, Result, ServerError, dynamic::ResolverContext};
 use duologue_actors::{
+    auth::INVALID_TOKEN,
     entrance::Gate,
     ports::{Caller, Credentials, Identity},
     protocol::{Code, Failure, Hop, RequestId},
 };
 
 use super::{GraphqlParts, error};
-
-/// What an anonymous caller hears where a user is needed, and what bad credentials are called.
-pub const INVALID_TOKEN: &str = "Invalid token";
 
 /// Why the whole request, not just one field of it, has failed. Each transport has its own word for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,13 +5,15 @@ use async_graphql::{
     dynamic::{Field, FieldFuture, FieldValue, InputValue, Object, ResolverContext, SchemaBuilder, TypeRef},
 };
 
+use duologue_actors::feature_flag::{CHAT_SWITCH, GLOBAL_SWITCH};
+
 use super::{call, error};
 
 const METADATA: &str = "Metadata";
 const FEATURE_FLAG: &str = "MetadataFeatureFlag";
 
 /// The two switches above the actions' own flags; on while nothing is known of them.
-const SWITCHES: [&str; 2] = ["ai_duo_chat_switch", "ai_global_switch"];
+const SWITCHES: [&str; 2] = [CHAT_SWITCH, GLOBAL_SWITCH];
 
 pub(super) fn register(schema: SchemaBuilder) -> SchemaBuilder {
     schema.register(metadata()).register(

@@ -1,25 +1,30 @@
-//! Where a request carries its token: `Authorization: Bearer …`, else `PRIVATE-TOKEN: …`.
+//! Where a client puts its token, whatever the transport: `Authorization: Bearer …`, else
+//! `PRIVATE-TOKEN: …`.
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use duologue_actors::ports::Credentials;
 
-const PRIVATE_TOKEN: &str = "private-token";
+/// The other name under which a token may come.
+pub const PRIVATE_TOKEN: &str = "private-token";
 
-/// What the client presented; nothing at all for an anonymous one. Another scheme of `Authorization` is
-/// not for us: a proxy in front may have its own.
+/// What the headers of a request present; nothing for an anonymous one.
 #[must_use]
-pub fn of(headers: &HeaderMap) -> Credentials {
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
-    let private = || headers.get(PRIVATE_TOKEN).and_then(|value| value.to_str().ok()).map(str::trim);
-    match bearer.or_else(private).filter(|token| !token.is_empty()) {
-        Some(token) => Credentials::token(token),
-        None => Credentials::default(),
-    }
+pub fn of(headers: &HeaderMap) -> Option<Credentials> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    chosen(text(AUTHORIZATION.as_str()), text(PRIVATE_TOKEN))
+}
+
+/// The credentials among the values of the two names. Another scheme of `Authorization` is not for us: a
+/// proxy in front may have its own.
+#[must_use]
+pub fn chosen(authorization: Option<&str>, private_token: Option<&str>) -> Option<Credentials> {
+    let token = authorization.and_then(bearer).or(private_token).map(str::trim);
+    token.filter(|token| !token.is_empty()).map(Credentials::token)
 }
 
 fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.trim().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 #[cfg(test)]
@@ -41,7 +46,7 @@ mod tests {
     fn a_token_is_found_in_its_places(#[case] headers: &[(&str, &str)], #[case] found: Option<&str>) {
         let request =
             headers.iter().fold(TestRequest::get(), |request, header| request.insert_header(*header));
-        let credentials = of(request.to_http_request().headers());
-        assert_eq!(credentials.token.as_ref().map(|token| token.expose_secret()), found);
+        let token = of(request.to_http_request().headers()).and_then(|credentials| credentials.token);
+        assert_eq!(token.as_ref().map(|token| token.expose_secret()), found);
     }
 }

@@ -2,11 +2,8 @@
 
 use crate::{
     ports::ModelError,
-    protocol::{Code, Failure, Hop},
+    protocol::{Code, Failure, Hop, TOO_LATE, TRY_AGAIN},
 };
-
-const TRY_AGAIN: &str = "I'm sorry, I can't generate a response. Please try again.";
-const TOO_LATE: &str = "I'm sorry, I couldn't respond in time. Please try again.";
 
 /// What the provider itself reported.
 pub(super) fn reported(error: &ModelError) -> Failure {

@@ -112,6 +112,11 @@ impl Hop {
     }
 }
 
+/// What a client hears when there is nothing better to say; GitLab's text.
+pub(crate) const TRY_AGAIN: &str = "I'm sorry, I can't generate a response. Please try again.";
+/// What a client hears when something took too long, whatever it was; GitLab's text.
+pub(crate) const TOO_LATE: &str = "I'm sorry, I couldn't respond in time. Please try again.";
+
 /// A refusal before acceptance or a failure after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{text}")]
@@ -140,13 +145,13 @@ impl Failure {
     /// What a client hears when something of ours broke.
     #[must_use]
     pub fn internal(hop: Hop) -> Self {
-        Self::new(Code::Internal, hop, "I'm sorry, I can't generate a response. Please try again.")
+        Self::new(Code::Internal, hop, TRY_AGAIN)
     }
 
     /// What a client hears when the time it had is over.
     #[must_use]
     pub fn deadline_exceeded(hop: Hop) -> Self {
-        Self::new(Code::DeadlineExceeded, hop, "I'm sorry, I couldn't respond in time. Please try again.")
+        Self::new(Code::DeadlineExceeded, hop, TOO_LATE)
     }
 
     /// What a client hears when a second crash cut its request short.
