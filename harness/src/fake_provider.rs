@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::server::PATIENCE;
 
-mod connection;
+pub(crate) mod connection;
 mod script;
 pub mod shapes;
 

@@ -190,6 +190,28 @@ impl TestServer {
         self.home.read(STDERR)
     }
 
+    /// The log, once it contains `text`: a thread of its own writes it.
+    pub async fn log_with(&self, text: &str) -> Result<String> {
+        let written = async {
+            loop {
+                let log = self.log()?;
+                if log.contains(text) {
+                    return Ok(log);
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let missing = || format!("{text:?} is not in {}", self.log().unwrap_or_default());
+        timeout(PATIENCE, written).await.with_context(missing)?
+    }
+
+    /// Ends the process, which writes the rest of its log then: for what must not be in it.
+    pub async fn whole_log(&mut self) -> Result<String> {
+        self.terminate().await?;
+        self.ended().await?;
+        self.log()
+    }
+
     /// Kills the process at once, as the kernel does when memory runs out; nothing is flushed.
     pub async fn kill9(&mut self) -> Result<()> {
         self.process.child.kill().await.context("cannot kill the server")

@@ -22,7 +22,7 @@ pub(super) enum End {
     CallerClosed(Instant),
 }
 
-pub(super) async fn read_request(socket: &mut TcpStream) -> Result<Call> {
+pub(crate) async fn read_request(socket: &mut TcpStream) -> Result<Call> {
     let mut bytes = Vec::new();
     let head_end = loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
