@@ -100,6 +100,8 @@ pub enum Maturity {
     Experimental,
     Beta,
     Ga,
+    /// In none of these lists, where the configuration refuses such features.
+    Unlisted,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,13 +1,15 @@
 //! Auth: who is asking.
 //!
-//! Owns the only use of the [`TokenVerifier`]. Accepts [`Submitted`] requests, [`Recovered`] ones
+//! Owns the only use of the [`TokenVerifier`], what a token is good for ([`scope`]) and how much each user
+//! may ask for ([`allowance`]). Accepts [`Submitted`] requests, [`Recovered`] ones
 //! after a restart, and [`Identify`] from every entrance that is not a request (a websocket's
 //! `connection_init`, a read of the conversation). Emits [`Authenticated`] to FeatureFlag, or ends the
-//! request `unauthenticated`.
+//! request `unauthenticated`, `forbidden` or `rate_limited`.
 
 use std::sync::Arc;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, Supervised};
+use tokio::time::Instant;
 
 use crate::{
     cache::Recovered,
@@ -16,6 +18,11 @@ use crate::{
     ports::{Caller, Credentials, Directory, DirectoryError, Identity, TokenVerifier, User, VerifyError},
     protocol::{Code, Failure, Hop, Request, Stop, Submitted, deliver, forward},
 };
+
+pub mod allowance;
+mod scope;
+
+use allowance::Allowance;
 
 /// GitLab's text for a token that is not good; it says nothing about why.
 pub const INVALID_TOKEN: &str = "Invalid token";
@@ -52,6 +59,7 @@ pub struct Auth {
     verifier: Arc<dyn TokenVerifier>,
     directory: Arc<dyn Directory>,
     feature_flag: Recipient<Authenticated>,
+    allowance: Allowance,
 }
 
 impl Auth {
@@ -60,8 +68,16 @@ impl Auth {
         verifier: Arc<dyn TokenVerifier>,
         directory: Arc<dyn Directory>,
         feature_flag: Recipient<Authenticated>,
+        bounds: allowance::Bounds,
     ) -> Self {
-        Self { desk, verifier, directory, feature_flag }
+        Self { desk, verifier, directory, feature_flag, allowance: Allowance::new(bounds) }
+    }
+
+    /// What remains to be decided about a request whose caller is known.
+    fn admit(&mut self, request: &mut Request, identity: &Identity) -> Result<(), Failure> {
+        let seat = self.allowance.admit(identity.user.id, Instant::now())?;
+        request.permit.seat(Some(seat));
+        identity.scope.may_ask(&request.action)
     }
 }
 
@@ -102,14 +118,16 @@ impl Handler<Verified> for Auth {
     type Result = ();
 
     fn handle(&mut self, Verified { submitted, verdict }: Verified, _: &mut Self::Context) {
-        let Submitted { request, credentials } = submitted;
+        let Submitted { mut request, credentials } = submitted;
         self.desk.take("Verified", Some(request.id));
-        match verdict {
+        let identity = verdict.map_err(|error| refusal(&error));
+        let admitted = identity.and_then(|identity| self.admit(&mut request, &identity).map(|()| identity));
+        match admitted {
             Ok(identity) => {
                 let caller = Caller { user: identity.user, credentials: Some(credentials) };
                 forward(&self.feature_flag, Authenticated { request, caller });
             }
-            Err(error) => self.desk.end(request.id, refusal(&error)),
+            Err(failure) => self.desk.end(request.id, failure),
         }
         self.desk.clear();
     }
@@ -141,10 +159,11 @@ struct OwnerLookedUp {
 impl Handler<OwnerLookedUp> for Auth {
     type Result = ();
 
-    fn handle(&mut self, OwnerLookedUp { request, answer }: OwnerLookedUp, _: &mut Self::Context) {
+    fn handle(&mut self, OwnerLookedUp { mut request, answer }: OwnerLookedUp, _: &mut Self::Context) {
         self.desk.take("OwnerLookedUp", Some(request.id));
         match answer {
             Ok(Some(user)) => {
+                request.permit.seat(self.allowance.readmit(user.id, Instant::now()));
                 let caller = Caller { user, credentials: None };
                 forward(&self.feature_flag, Authenticated { request, caller });
             }
@@ -195,6 +214,9 @@ mod tests {
 
     use super::*;
     use crate::{
+        auth::allowance::{Bounds, TOO_OFTEN},
+        limits::Limits,
+        ports::Scope,
         protocol::{Ended, GlobalId, Origin, Outcome, RequestId, UserId},
         testing::{FakeDirectory, FakeVerifier, Probe, World, a_desk, a_request, alone},
     };
@@ -216,12 +238,16 @@ mod tests {
     }
 
     fn auth() -> Alone {
+        auth_with(Limits::default().user)
+    }
+
+    fn auth_with(bounds: Bounds) -> Alone {
         tokio::time::pause();
         let world = World::default();
         let (desk, ended) = a_desk(Hop::Auth);
         let (passed, feature_flag) = Probe::new();
         let (verifier, directory) = (world.verifier.clone(), world.directory.clone());
-        let auth = alone(Auth::new(desk, verifier.clone(), directory.clone(), feature_flag));
+        let auth = alone(Auth::new(desk, verifier.clone(), directory.clone(), feature_flag, bounds));
         Alone { auth, passed, ended, verifier, directory, world }
     }
 
@@ -243,6 +269,10 @@ mod tests {
 
         /// The end that came instead of a fact.
         async fn refusal(mut self, request_id: RequestId) -> Failure {
+            self.next_refusal(request_id).await
+        }
+
+        async fn next_refusal(&mut self, request_id: RequestId) -> Failure {
             let ended = self.ended.next().await;
             assert_eq!(ended.request_id, request_id);
             assert!(self.passed.is_silent().await, "a refused request went on");
@@ -294,6 +324,94 @@ mod tests {
         assert_eq!(known.user.id.global_id(), GlobalId::of("User", 2));
         let unknown = identify("nobody").await.unwrap().unwrap_err();
         assert_eq!((unknown.code, unknown.text.as_str()), (Code::Unauthenticated, INVALID_TOKEN));
+    }
+
+    // === Scopes and limits ===
+
+    fn unit_primitive(name: &str) -> Scope {
+        Scope::UnitPrimitives(Arc::new(std::collections::BTreeSet::from([name.to_owned()])))
+    }
+
+    #[actix::test]
+    async fn a_narrow_token_is_refused_forbidden_and_its_request_is_counted() {
+        let mut alone = auth_with(Bounds { requests: 1, ..Limits::default().user });
+        alone.verifier.narrow("alice", unit_primitive("explain_code"));
+        let narrow = alone.submit(Credentials::token("alice")).await;
+        let failure = alone.next_refusal(narrow).await;
+        assert_eq!(failure, Failure::new(Code::Forbidden, Hop::Auth, "Unauthorized to access chat"));
+        alone.verifier.narrow("alice", unit_primitive("chat"));
+        let counted = alone.submit(Credentials::token("alice")).await;
+        assert_eq!(alone.refusal(counted).await.text, TOO_OFTEN);
+    }
+
+    #[actix::test]
+    async fn a_refused_request_gives_its_seat_back_and_one_that_went_on_keeps_it() {
+        let mut alone = auth_with(Bounds { in_flight: 1, ..Limits::default().user });
+        alone.verifier.narrow("alice", unit_primitive("explain_code"));
+        let narrow = alone.submit(Credentials::token("alice")).await;
+        assert_eq!(alone.next_refusal(narrow).await.code, Code::Forbidden);
+        alone.verifier.narrow("alice", Scope::Everything);
+        alone.submit(Credentials::token("alice")).await;
+        let fact = alone.passed.next().await;
+        let second = alone.submit(Credentials::token("alice")).await;
+        let failure = alone.next_refusal(second).await;
+        assert_eq!((failure.code, failure.hop), (Code::RateLimited, Hop::Auth));
+        alone.submit(Credentials::token("root")).await;
+        alone.passed.next().await;
+        drop(fact);
+        let third = alone.submit(Credentials::token("alice")).await;
+        assert_eq!(alone.passed.next().await.request().id, third);
+    }
+
+    #[actix::test]
+    async fn credentials_that_are_not_good_are_counted_to_nobody() {
+        let mut alone = auth_with(Bounds { requests: 1, ..Limits::default().user });
+        let unknown = alone.submit(Credentials::token("nobody")).await;
+        assert_eq!(alone.next_refusal(unknown).await.code, Code::Unauthenticated);
+        let known = alone.submit(Credentials::token("alice")).await;
+        assert_eq!(alone.passed.next().await.request().id, known);
+    }
+
+    #[actix::test]
+    async fn of_a_thousand_requests_at_once_exactly_160_go_on_and_840_are_refused() {
+        let mut alone = auth_with(Bounds { in_flight: 1_000, ..Limits::default().user });
+        let submits = (0..1_000).map(|_| alone.submit(Credentials::token("alice")));
+        futures::future::join_all(submits).await;
+        // Those that went on are kept, so that no seat comes back meanwhile.
+        let mut passed = Vec::new();
+        while let Some(fact) = alone.passed.next_soon().await {
+            passed.push(fact);
+        }
+        let mut refused = 0;
+        while let Some(ended) = alone.ended.next_soon().await {
+            let Outcome::Failed { failure, .. } = ended.outcome else { panic!("{ended:?}") };
+            assert_eq!((failure.code, failure.text.as_str()), (Code::RateLimited, TOO_OFTEN));
+            refused += 1;
+        }
+        assert_eq!((passed.len(), refused), (160, 840));
+    }
+
+    #[actix::test]
+    async fn recovered_requests_are_neither_refused_nor_counted() {
+        let mut alone = auth_with(Bounds { requests: 1, in_flight: 1, ..Limits::default().user });
+        let mut facts = Vec::new();
+        for _ in 0..3 {
+            let request_id = alone.recover().await;
+            facts.push(alone.passed.next().await);
+            assert_eq!(facts.last().map(|fact| fact.request().id), Some(request_id));
+        }
+        drop(facts);
+        let asked = alone.submit(Credentials::token("alice")).await;
+        assert_eq!(alone.passed.next().await.request().id, asked, "they were not counted");
+    }
+
+    #[actix::test]
+    async fn a_recovered_request_takes_a_seat() {
+        let mut alone = auth_with(Bounds { in_flight: 1, ..Limits::default().user });
+        alone.recover().await;
+        let _fact = alone.passed.next().await;
+        let asked = alone.submit(Credentials::token("alice")).await;
+        assert_eq!(alone.refusal(asked).await.code, Code::RateLimited, "it holds the seat");
     }
 
     #[actix::test]

@@ -60,6 +60,7 @@ pub struct Ask {
     /// The action's input fields by their names in the catalogue.
     pub input: Map<String, Value>,
     pub resource_id: Option<GlobalId>,
+    pub project_id: Option<GlobalId>,
     pub client_subscription_id: Option<String>,
     pub platform_origin: Option<String>,
     pub permit: Permit,
@@ -126,6 +127,7 @@ impl Entrance {
             action: ask.action,
             input: ask.input,
             resource_id: ask.resource_id,
+            project_id: ask.project_id,
             client_subscription_id: ask.client_subscription_id,
             platform_origin: ask.platform_origin,
             deadline,

@@ -15,6 +15,7 @@ use crate::{
     desk::Desk,
     ports::{Caller, FlagSource, Flags},
     protocol::{Code, Failure, GlobalId, Hop, Request, Stop, forward},
+    trace::{self, Check, Finding, Step},
 };
 
 /// Check 1: the switch of everything that is chat. On unless switched off.
@@ -93,7 +94,9 @@ impl Handler<Authenticated> for FeatureFlag {
         let request = authenticated.request();
         self.desk.take("Authenticated", Some(request.id));
         let flags = self.flags.snapshot();
-        match decide(&request.action, &*flags, &authenticated.caller().user.id.global_id()) {
+        let steps = check(&request.action, &*flags, &authenticated.caller().user.id.global_id());
+        trace::log(request.id, &steps);
+        match decide(&steps) {
             Ok(()) => forward(&self.policy, Enabled { authenticated, flags }),
             Err(refusal) => self.desk.end(request.id, refusal),
         }
@@ -108,7 +111,7 @@ impl Handler<WhichEnabled> for FeatureFlag {
         self.desk.take("WhichEnabled", None);
         let (flags, user) = (self.flags.snapshot(), asked.caller.user.id.global_id());
         let mut actions = asked.actions;
-        actions.retain(|action| decide(action, &*flags, &user).is_ok());
+        actions.retain(|action| decide(&check(action, &*flags, &user)).is_ok());
         self.desk.clear();
         MessageResult(EnabledActions { flags, actions })
     }
@@ -123,13 +126,39 @@ impl Handler<Stop> for FeatureFlag {
 }
 
 /// Checks 1 to 3, in this order: chat's switch, everybody else's switch, the action's own flag.
-fn decide(action: &Action, flags: &dyn Flags, user: &GlobalId) -> Result<(), Failure> {
-    let actors = std::slice::from_ref(user);
-    let switch = if action.is_chat() { CHAT_SWITCH } else { GLOBAL_SWITCH };
-    let switched_on = flags.enabled(switch, true, actors);
-    let flagged_on = flags.enabled(&action.feature_flag, action.flag_default, actors)
-        || flags.depends_on_container(&action.feature_flag);
-    if switched_on && flagged_on { Ok(()) } else { Err(disabled(Hop::FeatureFlag)) }
+pub(crate) fn check(action: &Action, flags: &dyn Flags, user: &GlobalId) -> [Step; 3] {
+    let switch = |check, name, applies: bool| {
+        let finding = match applies {
+            true => Finding::of(flags.enabled(name, true, std::slice::from_ref(user))),
+            false => Finding::NotApplicable,
+        };
+        Step::new(check, finding, flag_facts(name, true, flags))
+    };
+    [
+        switch(Check::ChatSwitch, CHAT_SWITCH, action.is_chat()),
+        switch(Check::GlobalSwitch, GLOBAL_SWITCH, !action.is_chat()),
+        own_flag(action, flags, user),
+    ]
+}
+
+fn own_flag(action: &Action, flags: &dyn Flags, user: &GlobalId) -> Step {
+    let name = &action.feature_flag;
+    let is_on = flags.enabled(name, action.flag_default, std::slice::from_ref(user));
+    // Its groups and projects are not known yet: Policy closes the gate when they are.
+    let finding = Finding::of(is_on || flags.depends_on_container(name));
+    Step::new(Check::FeatureFlag, finding, flag_facts(name, action.flag_default, flags))
+}
+
+/// What is known of a flag, or what counts while nothing is.
+pub(crate) fn flag_facts(name: &str, default: bool, flags: &dyn Flags) -> String {
+    match flags.describe(name) {
+        Some(gates) => format!("{name} is {gates}"),
+        None => format!("{name} is not set, and {} by default", if default { "on" } else { "off" }),
+    }
+}
+
+pub(crate) fn decide(steps: &[Step; 3]) -> Result<(), Failure> {
+    if steps.iter().all(Step::passed) { Ok(()) } else { Err(disabled(Hop::FeatureFlag)) }
 }
 
 /// The refusal of a closed switch or flag; Policy uses it for group and project gates.
@@ -240,9 +269,9 @@ mod tests {
         let user = GlobalId::of("User", 2);
         let mut action = Action::clone(&an_action("chat"));
         action.flag_default = false;
-        assert_eq!(decide(&action, &*flags, &user).unwrap_err().code, Code::FeatureDisabled);
+        assert_eq!(decide(&check(&action, &*flags, &user)).unwrap_err().code, Code::FeatureDisabled);
         action.flag_default = true;
-        assert!(decide(&action, &*flags, &user).is_ok());
+        assert!(decide(&check(&action, &*flags, &user)).is_ok());
     }
 
     #[rstest]

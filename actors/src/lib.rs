@@ -62,6 +62,7 @@
 //! | what survives a panic, when does the process give up | `supervisor/guardian.rs`, `supervisor/intensity.rs` |
 //! | what every handler does first and last; slow work beside an actor | `desk.rs` |
 //! | what a refusal says, and in which order it is decided | [`policy::checks`], [`feature_flag`] |
+//! | what each check found, for the log and for people | [`trace`] |
 //! | how a resource is cut to size, how a prompt is rendered | `policy/excerpt.rs`, `completion/prompt.rs` |
 //! | how deltas become chunks, what a silent model costs | `completion/chunker.rs`, `completion/run.rs` |
 //! | when a prompt or an answer may be logged | `completion/expanded_log.rs` |
@@ -98,3 +99,4 @@ pub mod protocol;
 pub mod supervisor;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod trace;

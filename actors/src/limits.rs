@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::auth::allowance;
+
 /// How long after a deadline Cache writes `deadline_exceeded` itself: Completion, which has the partial
 /// text, gets this long to do it better.
 pub(crate) const CACHE_GRACE: Duration = Duration::from_millis(500);
@@ -25,6 +27,8 @@ pub(crate) const SPARE_MAILBOX_PLACES: usize = 64;
 pub struct Limits {
     /// From submission to the end, restarts included.
     pub deadline: Duration,
+    /// What one user may ask for.
+    pub user: allowance::Bounds,
     /// The longest silence of a model, counted in content, not in bytes.
     pub idle_content: Duration,
     /// How often a request may be cut short by a dying process before it is given up.
@@ -57,6 +61,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(120),
+            user: allowance::Bounds {
+                requests: 160,
+                period: Duration::from_secs(8 * 60 * 60),
+                in_flight: 16,
+            },
             idle_content: Duration::from_secs(30),
             max_interruptions: 1,
             terminal_retention: Duration::from_secs(300),

@@ -14,7 +14,33 @@ pub struct Permits {
 
 /// One place among the requests in flight. Not `Clone`: a request takes one place.
 #[derive(Debug)]
-pub struct Permit(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub struct Permit {
+    _place: OwnedSemaphorePermit,
+    /// Its owner's, once the owner is known.
+    seat: Option<Seat>,
+}
+
+/// One place among the requests in flight of one user.
+#[derive(Debug)]
+pub(crate) struct Seat(#[allow(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+impl Permit {
+    fn new(place: OwnedSemaphorePermit) -> Self {
+        Self { _place: place, seat: None }
+    }
+
+    /// Gives the seat back together with the permit.
+    pub(crate) fn seat(&mut self, seat: Option<Seat>) {
+        self.seat = seat;
+    }
+}
+
+impl Seat {
+    /// A seat, if one is free now.
+    pub(crate) fn take(seats: &Arc<Semaphore>) -> Option<Self> {
+        seats.clone().try_acquire_owned().ok().map(Self)
+    }
+}
 
 impl Permits {
     #[must_use]
@@ -25,12 +51,12 @@ impl Permits {
     /// A place, if one is free now.
     #[must_use]
     pub fn take(&self) -> Option<Permit> {
-        self.places.clone().try_acquire_owned().ok().map(Permit)
+        self.places.clone().try_acquire_owned().ok().map(Permit::new)
     }
 
     /// The next place to become free; for requests that are accepted already and must not be refused.
     pub async fn wait(&self) -> Option<Permit> {
-        self.places.clone().acquire_owned().await.ok().map(Permit)
+        self.places.clone().acquire_owned().await.ok().map(Permit::new)
     }
 
     #[must_use]

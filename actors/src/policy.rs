@@ -11,18 +11,20 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, ResponseF
 
 use crate::{
     action::{Action, ResourceRule},
+    auth::INVALID_TOKEN,
     desk::Desk,
     directory_answer::ask_until,
-    feature_flag::Enabled,
+    feature_flag::{self, Enabled},
     limits::SUGGESTED_RETRY,
-    ports::{Caller, Directory, DirectoryError, Flags, LicenceSource, Resource},
-    protocol::{Code, Failure, GlobalId, Hop, Origin, Request, Stop, deliver, forward},
+    ports::{Caller, Directory, DirectoryError, Flags, LicenceSource, Resource, ResourceName},
+    protocol::{Code, Failure, Hop, Origin, Request, Stop, deliver, forward},
+    trace::{self, Step},
 };
 
 pub mod checks;
 mod excerpt;
 
-use checks::Ground;
+use checks::{Decision, Ground, Inquiry};
 
 /// A request that passed all six checks. Built only in this file.
 #[derive(Debug, Message)]
@@ -82,6 +84,15 @@ impl Policy {
     ) -> Self {
         Self { desk, directory, licences, cache, max_resource_characters }
     }
+
+    fn inquiry<'a>(&'a self, enabled: &'a Enabled) -> Inquiry<'a> {
+        Inquiry {
+            action: &enabled.request().action,
+            user: &enabled.caller().user,
+            flags: &**enabled.flags(),
+            licences: &*self.licences,
+        }
+    }
 }
 
 impl Actor for Policy {
@@ -123,11 +134,12 @@ impl Handler<LookedUp> for Policy {
     fn handle(&mut self, LookedUp { enabled, answer }: LookedUp, _: &mut Self::Context) {
         let request = enabled.request();
         self.desk.take("LookedUp", Some(request.id));
-        let decision = answer.map_err(|error| no_answer(&error)).and_then(|ground| {
-            let user = &enabled.caller().user;
-            checks::decide(&request.action, user, &**enabled.flags(), &*self.licences, ground)
+        let verdict = answer.map_err(|error| no_answer(&error, &request.origin)).and_then(|ground| {
+            let decision = checks::decide(self.inquiry(&enabled), ground);
+            trace::log(request.id, &decision.steps);
+            decision.verdict
         });
-        match decision {
+        match verdict {
             Ok(resource) => {
                 let resource = resource_for_prompt(&request.origin, resource)
                     .map(|resource| excerpt::excerpt(resource, self.max_resource_characters));
@@ -148,12 +160,14 @@ impl Handler<WhichAllowed> for Policy {
         self.desk.clear();
         self.desk.answer(async move {
             let WhichAllowed { caller, flags, mut actions } = asked;
-            let groups = directory.root_namespaces(&caller).await.map_err(|error| no_answer(&error))?;
+            let groups = directory.root_namespaces(&caller).await;
+            let groups = groups.map_err(|error| no_answer(&error, &Origin::Asked))?;
             actions.retain(|action| {
                 // Whether a resource will be named is not known yet: ask as if none were needed.
                 let anywhere = Action { resource: ResourceRule::Optional, ..Action::clone(action) };
-                let ground = Ground::Groups(groups.clone());
-                checks::decide(&anywhere, &caller.user, &*flags, &*licences, ground).is_ok()
+                let inquiry =
+                    Inquiry { action: &anywhere, user: &caller.user, flags: &*flags, licences: &*licences };
+                checks::decide(inquiry, Ground::Groups(groups.clone())).verdict.is_ok()
             });
             Ok(actions)
         })
@@ -172,25 +186,53 @@ impl Handler<Stop> for Policy {
 /// the directory is down for a moment; one that is not accepted yet hears of it at once.
 async fn look_up(directory: &dyn Directory, enabled: &Enabled) -> Result<Ground, DirectoryError> {
     let (request, caller) = (enabled.request(), enabled.caller());
-    let own_page = caller.user.id.global_id();
-    // A page that is about nothing else is about its user: GitLab's web chat names the caller then.
-    let resource_id = request.resource_id.as_ref().filter(|id| **id != own_page);
+    let name = request.resource();
     if request.origin.is_recovered() {
-        ask_until(request.deadline, &request.cancel, || ask(directory, caller, resource_id)).await
+        ask_until(request.deadline, &request.cancel, || ask(directory, caller, name.as_ref())).await
     } else {
-        ask(directory, caller, resource_id).await
+        ask(directory, caller, name.as_ref()).await
     }
 }
 
 async fn ask(
     directory: &dyn Directory,
     caller: &Caller,
-    resource_id: Option<&GlobalId>,
+    name: Option<&ResourceName>,
 ) -> Result<Ground, DirectoryError> {
-    match resource_id {
-        Some(id) => directory.resource(caller, id).await.map(Ground::Resource),
+    let own_page = caller.user.id.global_id();
+    // A page that is about nothing else is about its user: GitLab's web chat names the caller then.
+    match name.filter(|name| name.id != own_page) {
+        Some(name) => directory.resource(caller, name).await.map(Ground::Resource),
         None => directory.root_namespaces(caller).await.map(Ground::Groups),
     }
+}
+
+/// Makes all six checks as a request of `caller` would meet them now, and tells what each of them found.
+/// Nothing is asked of a model and nothing is written.
+///
+/// # Errors
+/// When the directory does not answer.
+pub async fn explain(
+    inquiry: Inquiry<'_>,
+    directory: &dyn Directory,
+    caller: &Caller,
+    name: Option<&ResourceName>,
+) -> Result<Explanation, DirectoryError> {
+    let ground = ask(directory, caller, name).await?;
+    let first = feature_flag::check(inquiry.action, inquiry.flags, &caller.user.id.global_id());
+    let switched_on = feature_flag::decide(&first);
+    let Decision { steps, verdict } = checks::decide(inquiry, ground);
+    let refusal = switched_on.err().or(verdict.err());
+    Ok(Explanation { steps: first.into_iter().chain(steps).collect(), refusal })
+}
+
+/// Every check with what it found, and what the client would hear.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// Checks 1 to 6 in their order, then the action's flag once more for the resource's project and groups.
+    pub steps: Vec<Step>,
+    /// `None` when the request would be let through.
+    pub refusal: Option<Failure>,
 }
 
 /// A recovered request answers about the resource as it was when it was asked.
@@ -201,9 +243,13 @@ fn resource_for_prompt(origin: &Origin, now: Option<Arc<Resource>>) -> Option<Ar
     }
 }
 
-fn no_answer(error: &DirectoryError) -> Failure {
+/// A token is never kept: a recovered request has none any more. Whoever asks without one has to bring one.
+fn no_answer(error: &DirectoryError, origin: &Origin) -> Failure {
     match error {
-        DirectoryError::NeedsCredentials => Failure::interrupted(Hop::Policy),
+        DirectoryError::NeedsCredentials if origin.is_recovered() => Failure::interrupted(Hop::Policy),
+        DirectoryError::NeedsCredentials | DirectoryError::CredentialsRefused => {
+            Failure::new(Code::Unauthenticated, Hop::Policy, INVALID_TOKEN)
+        }
         DirectoryError::Unavailable => Failure::new(
             Code::Overloaded,
             Hop::Policy,
@@ -213,5 +259,7 @@ fn no_answer(error: &DirectoryError) -> Failure {
     }
 }
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod tests;

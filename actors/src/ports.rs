@@ -4,6 +4,7 @@
 //! Every method may be called from any thread and must bound its own time; none may block.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -13,21 +14,37 @@ use futures::stream::BoxStream;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Address, ChatMessage, Code, GlobalId, MessageId, Outcome, RequestId, UserId};
+use crate::{
+    action::Action,
+    protocol::{Address, ChatMessage, Code, GlobalId, MessageId, Outcome, RequestId, UserId},
+};
 
 // === Who is asking ===
 
-/// What a client presented. `None` is an anonymous client. `Debug` shows no secret.
+/// What a client presented. `Debug` shows no secret.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
+    /// `None` for a client that shows none.
     pub token: Option<SecretString>,
+    pub stated: Stated,
 }
 
 impl Credentials {
     #[must_use]
     pub fn token(token: impl Into<String>) -> Self {
-        Self { token: Some(SecretString::from(token.into())) }
+        Self { token: Some(SecretString::from(token.into())), stated: Stated::default() }
     }
+}
+
+/// What the client's headers say of the token beside them. A token that says otherwise is not good.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Stated {
+    /// `X-Gitlab-Realm`: `saas` or `self-managed`.
+    pub realm: Option<String>,
+    /// `X-Gitlab-Instance-Id`.
+    pub instance_id: Option<String>,
+    /// `X-Gitlab-Global-User-Id`: the user for whom an instance asks.
+    pub global_user_id: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +61,18 @@ pub struct Identity {
     pub user: User,
     /// When the credentials stop being good; `None` for credentials that do not expire.
     pub expires_at: Option<SystemTime>,
+    pub scope: Scope,
+}
+
+/// What credentials are good for. It narrows what their user may do, and never widens it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Whatever their user may do.
+    Everything,
+    /// The unit primitives a JWT was issued for.
+    UnitPrimitives(Arc<BTreeSet<String>>),
+    /// The scopes of a GitLab token: `api`, `read_api`, `ai_features` ...
+    Gitlab(Arc<BTreeSet<String>>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +108,9 @@ pub trait Flags: Send + Sync + std::fmt::Debug {
     /// Whether the flag may be on for some groups or projects only, so that a closed user gate
     /// decides nothing yet.
     fn depends_on_container(&self, flag: &str) -> bool;
+
+    /// The flag's gates for people: `on`, `off`, `on for 25 % of the users`; `None` while nothing is known of it.
+    fn describe(&self, flag: &str) -> Option<String>;
 }
 
 // === What may be done where ===
@@ -98,7 +130,12 @@ pub struct RootNamespace {
     pub path: String,
     /// The name of its plan, e.g. `ultimate`; `None` without a licence.
     pub plan: Option<String>,
+    /// What was bought beside the plan, e.g. `duo_pro`.
+    pub add_ons: Vec<String>,
+    /// Whether experimental and beta features are consented to.
     pub experiment_features_enabled: bool,
+    /// Whether AI features are on here, after whatever stands above it has had its say.
+    pub duo_features_enabled: bool,
 }
 
 /// The text of a resource, for the prompt. Data, never instructions.
@@ -126,7 +163,23 @@ pub struct ResourceFacts {
     pub member: bool,
     /// Its project and groups, nearest first, as flag actors.
     pub containers: Vec<GlobalId>,
+    /// Whether AI features are on in its nearest container.
+    pub duo_features_enabled: bool,
     pub root: RootNamespace,
+}
+
+/// What a request is about, as the client named it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ResourceName {
+    pub id: GlobalId,
+    /// The project a commit is in: its id alone does not say.
+    pub project: Option<GlobalId>,
+}
+
+impl From<GlobalId> for ResourceName {
+    fn from(id: GlobalId) -> Self {
+        Self { id, project: None }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -134,6 +187,9 @@ pub enum DirectoryError {
     /// The directory decides with the caller's own credentials, and there are none any more.
     #[error("the directory needs the caller's credentials")]
     NeedsCredentials,
+    /// The credentials were good when they were verified and are not any more.
+    #[error("the directory refuses the caller's credentials")]
+    CredentialsRefused,
     #[error("the directory does not answer")]
     Unavailable,
 }
@@ -144,16 +200,28 @@ pub trait Directory: Send + Sync {
     async fn user(&self, id: UserId) -> Result<Option<User>, DirectoryError>;
 
     /// The resource, or `None` when there is no such thing.
-    async fn resource(&self, caller: &Caller, id: &GlobalId)
-    -> Result<Option<ResourceFacts>, DirectoryError>;
+    async fn resource(
+        &self,
+        caller: &Caller,
+        name: &ResourceName,
+    ) -> Result<Option<ResourceFacts>, DirectoryError>;
 
     /// The top-level groups the caller belongs to; all of them for an admin.
     async fn root_namespaces(&self, caller: &Caller) -> Result<Vec<RootNamespace>, DirectoryError>;
 }
 
-/// Knows what plans contain.
+/// Knows what has been bought.
 pub trait LicenceSource: Send + Sync {
-    fn licensed(&self, namespace: &RootNamespace, feature: &str) -> bool;
+    /// Whether the licence that governs `namespace` contains what `action` needs.
+    fn entitlement(&self, namespace: &RootNamespace, action: &Action) -> Entitlement;
+}
+
+/// What a licence says about one action in one namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entitlement {
+    pub granted: bool,
+    /// For people: `the plan ultimate contains ai_chat`.
+    pub because: String,
 }
 
 // === Models ===
@@ -218,6 +286,7 @@ pub struct AcceptedRecord {
     pub action: String,
     pub input: serde_json::Map<String, serde_json::Value>,
     pub resource_id: Option<GlobalId>,
+    pub project_id: Option<GlobalId>,
     /// The resource's text as the prompt will use it.
     pub resource: Option<Arc<Resource>>,
     pub client_subscription_id: Option<String>,

@@ -91,6 +91,8 @@ pub struct Request {
     /// The action's own input fields, validated against the catalogue at the edge.
     pub input: serde_json::Map<String, serde_json::Value>,
     pub resource_id: Option<GlobalId>,
+    /// The project of a resource that is a commit.
+    pub project_id: Option<GlobalId>,
     /// Unique per feature and page; narrows delivery to the page that asked.
     pub client_subscription_id: Option<String>,
     /// Free text such as `vs_code_extension`; kept for logs only.
@@ -100,6 +102,14 @@ pub struct Request {
     /// The place this request takes among those in flight; given back when the request is dropped.
     pub permit: Permit,
     pub origin: Origin,
+}
+
+impl Request {
+    /// What it is about, as a directory is asked for it.
+    pub(crate) fn resource(&self) -> Option<crate::ports::ResourceName> {
+        let id = self.resource_id.clone()?;
+        Some(crate::ports::ResourceName { id, project: self.project_id.clone() })
+    }
 }
 
 /// Whose a request is and what it is about: all that decides where its messages go.

@@ -146,7 +146,7 @@ impl Supervisor {
         });
         crew.join(Hop::Auth, auth_context, |desk| {
             let feature_flag = feature_flag.clone().recipient();
-            Auth::new(desk, parts.verifier, parts.directory, feature_flag)
+            Auth::new(desk, parts.verifier, parts.directory, feature_flag, limits.user)
         });
 
         let entrance = Entrance {

@@ -21,6 +21,7 @@ pub(super) fn accepted(authorized: &Authorized, now: SystemTime) -> AcceptedReco
         action: request.action.name.clone(),
         input: request.input.clone(),
         resource_id: request.resource_id.clone(),
+        project_id: request.project_id.clone(),
         resource: authorized.resource().cloned(),
         client_subscription_id: request.client_subscription_id.clone(),
         platform_origin: request.platform_origin.clone(),

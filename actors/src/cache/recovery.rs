@@ -155,6 +155,7 @@ fn request(
         action,
         input: record.input,
         resource_id: record.resource_id,
+        project_id: record.project_id,
         client_subscription_id: record.client_subscription_id,
         platform_origin: record.platform_origin,
         deadline,

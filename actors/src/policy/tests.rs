@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     auth::Authenticated,
     ports::FlagSource,
-    protocol::{Ended, Outcome, RequestId},
+    protocol::{Ended, GlobalId, Outcome, RequestId},
     testing::{FakeDirectory, Probe, World, a_desk, a_request, a_user, alone, an_issue},
 };
 
@@ -124,6 +124,15 @@ async fn a_directory_that_needs_the_token_that_is_gone_interrupts_a_recovered_re
     request.origin = Origin::Recovered { resource: None };
     let request_id = alone.enable(request, alice()).await;
     assert_eq!(alone.refusal(request_id).await.code, Code::Interrupted);
+}
+
+#[actix::test]
+async fn whoever_asks_a_directory_that_needs_a_token_has_to_bring_one() {
+    let alone = policy();
+    alone.directory.needs_credentials.store(true, SeqCst);
+    let request_id = alone.enable(alone.request(None), alice()).await;
+    let failure = alone.refusal(request_id).await;
+    assert_eq!((failure.code, failure.text.as_str()), (Code::Unauthenticated, INVALID_TOKEN));
 }
 
 #[actix::test]

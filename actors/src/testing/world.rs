@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
 };
 
@@ -13,9 +13,11 @@ use secrecy::ExposeSecret;
 
 use super::a_user;
 use crate::{
+    action::Action,
     ports::{
-        Caller, Comment, Credentials, Directory, DirectoryError, FlagSource, Flags, Identity, LicenceSource,
-        Resource, ResourceFacts, RootNamespace, TokenVerifier, User, VerifyError,
+        Caller, Comment, Credentials, Directory, DirectoryError, Entitlement, FlagSource, Flags, Identity,
+        LicenceSource, Resource, ResourceFacts, ResourceName, RootNamespace, Scope, TokenVerifier, User,
+        VerifyError,
     },
     protocol::{GlobalId, UserId},
 };
@@ -25,27 +27,53 @@ fn users() -> Vec<User> {
     vec![root, a_user(2, "alice"), a_user(3, "mallory")]
 }
 
-/// A user's token is their username.
+/// A user's token is their username, until something else is said of it.
 #[derive(Debug, Default)]
 pub struct FakeVerifier {
     pub is_down: AtomicBool,
+    /// How often it was asked.
+    pub asked: AtomicUsize,
+    said: Mutex<HashMap<String, Result<Identity, VerifyError>>>,
+}
+
+impl FakeVerifier {
+    /// What `token` is from now on; `""` stands for no token.
+    pub fn say(&self, token: &str, verdict: Result<Identity, VerifyError>) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.insert(token.to_owned(), verdict);
+    }
+
+    /// A user's token is good for less than everything from now on.
+    pub fn narrow(&self, username: &str, scope: Scope) {
+        if let Some(identity) = known(username) {
+            self.say(username, Ok(Identity { scope, ..identity }));
+        }
+    }
+
+    fn verdict(&self, token: &str) -> Result<Identity, VerifyError> {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.get(token).cloned().unwrap_or_else(|| known(token).ok_or(VerifyError::Invalid))
+    }
+}
+
+fn known(username: &str) -> Option<Identity> {
+    // Any number of further users, for tests that need a crowd: `user-17`.
+    let numbered = username.strip_prefix("user-").and_then(|number| number.parse().ok());
+    let user = users()
+        .into_iter()
+        .find(|user| user.username == username)
+        .or_else(|| numbered.map(|id| a_user(id, username)))?;
+    Some(Identity { user, expires_at: None, scope: Scope::Everything })
 }
 
 #[async_trait]
 impl TokenVerifier for FakeVerifier {
     async fn verify(&self, credentials: &Credentials) -> Result<Identity, VerifyError> {
+        self.asked.fetch_add(1, SeqCst);
         if self.is_down.load(SeqCst) {
             return Err(VerifyError::Unavailable);
         }
-        let token = credentials.token.as_ref().ok_or(VerifyError::Invalid)?.expose_secret();
-        // Any number of further users, for tests that need a crowd: `user-17`.
-        let numbered = token.strip_prefix("user-").and_then(|number| number.parse().ok());
-        let user = users()
-            .into_iter()
-            .find(|user| user.username == token)
-            .or_else(|| numbered.map(|id| a_user(id, token)))
-            .ok_or(VerifyError::Invalid)?;
-        Ok(Identity { user, expires_at: None })
+        self.verdict(credentials.token.as_ref().map_or("", |token| token.expose_secret()))
     }
 }
 
@@ -91,6 +119,10 @@ impl Flags for FlagSet {
     fn depends_on_container(&self, flag: &str) -> bool {
         self.actors.get(flag).is_some_and(|set| set.iter().any(|actor| actor.model() != "User"))
     }
+
+    fn describe(&self, flag: &str) -> Option<String> {
+        self.states.get(flag).map(|is_on| if *is_on { "on" } else { "off" }.to_owned())
+    }
 }
 
 /// One group, `demo`, with one project and issue 52; Alice is its only member.
@@ -132,7 +164,9 @@ impl FakeDirectory {
             id: GlobalId::of("Group", 10),
             path: "demo".to_owned(),
             plan: Some("ultimate".to_owned()),
+            add_ons: Vec::new(),
             experiment_features_enabled: self.experiments.load(SeqCst),
+            duo_features_enabled: true,
         }
     }
 
@@ -166,16 +200,17 @@ impl Directory for FakeDirectory {
     async fn resource(
         &self,
         caller: &Caller,
-        id: &GlobalId,
+        name: &ResourceName,
     ) -> Result<Option<ResourceFacts>, DirectoryError> {
         self.reachable(caller)?;
         let issue = an_issue();
         let is_member = self.is_member(&caller.user);
-        Ok((*id == issue.id).then(|| ResourceFacts {
+        Ok((name.id == issue.id).then(|| ResourceFacts {
             resource: Arc::new(issue),
             readable: is_member || caller.user.admin,
             member: is_member,
             containers: vec![GlobalId::of("Project", 20), GlobalId::of("Group", 10)],
+            duo_features_enabled: true,
             root: self.root(),
         }))
     }
@@ -194,7 +229,8 @@ pub struct FakeLicences {
 }
 
 impl LicenceSource for FakeLicences {
-    fn licensed(&self, namespace: &RootNamespace, _: &str) -> bool {
-        namespace.plan.is_some() && !self.withdrawn.load(SeqCst)
+    fn entitlement(&self, namespace: &RootNamespace, _: &Action) -> Entitlement {
+        let granted = namespace.plan.is_some() && !self.withdrawn.load(SeqCst);
+        Entitlement { granted, because: "as the test has it".to_owned() }
     }
 }
