@@ -23,32 +23,42 @@ mod auth;
 mod catalogue;
 mod conversation;
 mod cross_checks;
+mod deployment;
 mod directory;
 mod flags;
 mod from_environment;
 mod from_file;
+mod gitlab;
 mod graphql;
 mod layers;
+mod licence;
 mod logging;
 mod models;
 mod paths;
 mod pipeline;
+mod rate_limits;
 mod server;
 mod shape;
 mod storage;
+mod unit_primitives;
 mod websocket;
 
-pub use auth::AuthConfig;
+pub use auth::{Algorithm, AuthConfig};
 pub use catalogue::CatalogueConfig;
 pub use conversation::ConversationConfig;
+pub use deployment::{DeploymentConfig, DeploymentMode, DuoFeatures, UnlistedFeatures};
 pub use directory::{DirectoryConfig, DirectorySource};
 pub use flags::{FlagsConfig, FlagsSource};
+pub use gitlab::GitlabConfig;
 pub use graphql::GraphqlConfig;
+pub use licence::LicenceConfig;
 pub use logging::{Level, LogFormat, LoggingConfig};
 pub use models::{ModelConfig, ProviderKind};
 pub use pipeline::PipelineConfig;
+pub use rate_limits::RateLimitsConfig;
 pub use server::ServerConfig;
 pub use storage::StorageConfig;
+pub use unit_primitives::UnitPrimitivesConfig;
 pub use websocket::WebsocketConfig;
 
 /// The defaults, with their explanations.
@@ -77,11 +87,21 @@ pub struct Config {
     #[garde(dive)]
     pub storage: StorageConfig,
     #[garde(dive)]
+    pub deployment: DeploymentConfig,
+    #[garde(dive)]
     pub auth: AuthConfig,
+    #[garde(dive)]
+    pub gitlab: GitlabConfig,
+    #[garde(dive)]
+    pub rate_limits: RateLimitsConfig,
+    #[garde(dive)]
+    pub licence: LicenceConfig,
     #[garde(dive)]
     pub directory: DirectoryConfig,
     #[garde(dive)]
     pub flags: FlagsConfig,
+    #[garde(dive)]
+    pub unit_primitives: UnitPrimitivesConfig,
     #[garde(dive)]
     pub catalogue: CatalogueConfig,
     #[garde(dive)]
@@ -134,6 +154,33 @@ fn is_not_empty(path: &Path, _context: &()) -> garde::Result {
         return Err(garde::Error::new("a path is needed"));
     }
     Ok(())
+}
+
+/// Credentials and keys travel to these addresses: plain HTTP is for this machine only.
+fn is_base_url(text: &str, _context: &()) -> garde::Result {
+    let url = reqwest::Url::parse(text).map_err(|error| garde::Error::new(format!("no URL: {error}")))?;
+    if !is_guarded(&url) {
+        return Err(garde::Error::new(
+            "must be an https URL; http is taken for this machine only: localhost, a name such as \
+             gdk.localhost, 127.0.0.1",
+        ));
+    }
+    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return Err(garde::Error::new("must be a plain base URL, without credentials, query or fragment"));
+    }
+    Ok(())
+}
+
+/// Whether nobody on the way can read or change what is fetched from there.
+pub(crate) fn is_guarded(url: &reqwest::Url) -> bool {
+    let stays_here = match url.host() {
+        // RFC 6761 section 6.3: names below it never leave the machine.
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && stays_here)
 }
 
 #[cfg(test)]

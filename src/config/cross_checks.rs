@@ -1,17 +1,24 @@
 //! Settings that are fine alone and wrong together.
 
 use super::{
-    Config,
+    Config, DirectorySource,
     layers::{Origin, Origins},
 };
 use crate::document::Fault;
 
 pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Fault> {
-    [development_tokens_stay_on_this_machine(config), one_answer_fits_in_memory(config)]
-        .into_iter()
-        .flatten()
-        .map(|conflict| conflict.fault(origins))
-        .collect()
+    let checks = [
+        development_tokens_stay_on_this_machine,
+        the_bypass_stays_on_this_machine,
+        gitlab_decides_with_its_own_tokens,
+        gitlab_tokens_are_those_of_an_instance,
+        a_directory_of_gitlab_has_an_instance,
+        a_directory_of_gitlab_is_read_with_its_tokens,
+        an_issuer_is_left_alone_for_as_long_as_it_may_take,
+        keys_are_asked_for_before_they_are_too_old,
+        one_answer_fits_in_memory,
+    ];
+    checks.into_iter().filter_map(|check| check(config)).map(|conflict| conflict.fault(origins)).collect()
 }
 
 struct Conflict {
@@ -41,6 +48,86 @@ fn development_tokens_stay_on_this_machine(config: &Config) -> Option<Conflict> 
             "`server.listen` is {listen}, which other machines can reach, while \
              `auth.development_tokens` accepts tokens that are written in a public file; \
              set auth.development_tokens: false, or listen on 127.0.0.1"
+        ),
+    })
+}
+
+fn the_bypass_stays_on_this_machine(config: &Config) -> Option<Conflict> {
+    let listen = config.server.listen;
+    (config.auth.bypass_external && !listen.ip().is_loopback()).then(|| Conflict {
+        settings: ["server.listen", "auth.bypass_external"],
+        reason: format!(
+            "`server.listen` is {listen}, which other machines can reach, while `auth.bypass_external` \
+             asks nobody for credentials; set auth.bypass_external: false, or listen on 127.0.0.1"
+        ),
+    })
+}
+
+fn gitlab_decides_with_its_own_tokens(config: &Config) -> Option<Conflict> {
+    let auth = &config.auth;
+    let other = [
+        ("auth.bypass_external", auth.bypass_external),
+        ("auth.gitlab_url", auth.gitlab_url.is_some()),
+        ("auth.customer_portal_url", auth.customer_portal_url.is_some()),
+        ("auth.issuers", !auth.issuers.is_empty()),
+    ];
+    let (setting, _) = other.into_iter().find(|(_, is_used)| *is_used)?;
+    reads_from_gitlab(config).then(|| Conflict {
+        settings: ["directory.source", setting],
+        reason: format!(
+            "`directory.source: gitlab` reads with each caller's own GitLab token, and with `{setting}` \
+             callers have none; leave {setting} out, or set directory.source: file"
+        ),
+    })
+}
+
+fn gitlab_tokens_are_those_of_an_instance(config: &Config) -> Option<Conflict> {
+    (config.auth.gitlab_tokens && config.gitlab.url.is_none()).then(|| Conflict {
+        settings: ["auth.gitlab_tokens", "gitlab.url"],
+        reason: "`auth.gitlab_tokens` is on and no instance is named to ask about them; set gitlab.url"
+            .to_owned(),
+    })
+}
+
+fn a_directory_of_gitlab_has_an_instance(config: &Config) -> Option<Conflict> {
+    (reads_from_gitlab(config) && config.gitlab.url.is_none()).then(|| Conflict {
+        settings: ["directory.source", "gitlab.url"],
+        reason: "`directory.source: gitlab` names no instance to read from; set gitlab.url".to_owned(),
+    })
+}
+
+fn a_directory_of_gitlab_is_read_with_its_tokens(config: &Config) -> Option<Conflict> {
+    (reads_from_gitlab(config) && !config.auth.gitlab_tokens).then(|| Conflict {
+        settings: ["directory.source", "auth.gitlab_tokens"],
+        reason: "`directory.source: gitlab` reads with each caller's own GitLab token, and \
+                 `auth.gitlab_tokens` takes none; set auth.gitlab_tokens: true"
+            .to_owned(),
+    })
+}
+
+fn reads_from_gitlab(config: &Config) -> bool {
+    config.directory.source == DirectorySource::Gitlab
+}
+
+fn an_issuer_is_left_alone_for_as_long_as_it_may_take(config: &Config) -> Option<Conflict> {
+    let (pause, timeout) = (config.auth.jwks_unknown_key_seconds, config.auth.jwks_timeout_seconds);
+    (pause < timeout).then(|| Conflict {
+        settings: ["auth.jwks_unknown_key_seconds", "auth.jwks_timeout_seconds"],
+        reason: format!(
+            "`auth.jwks_unknown_key_seconds` is {pause}, less than one call of an issuer may take \
+             (`auth.jwks_timeout_seconds`: {timeout}), so that one that does not answer would be asked most of \
+             the time; set auth.jwks_unknown_key_seconds: {timeout} or more"
+        ),
+    })
+}
+
+fn keys_are_asked_for_before_they_are_too_old(config: &Config) -> Option<Conflict> {
+    let (limit, refresh) = (config.auth.jwks_max_stale_seconds, config.auth.jwks_refresh_seconds);
+    (limit < refresh).then(|| Conflict {
+        settings: ["auth.jwks_max_stale_seconds", "auth.jwks_refresh_seconds"],
+        reason: format!(
+            "`auth.jwks_max_stale_seconds` is {limit}, so keys would be thrown away before they are asked for \
+             again (`auth.jwks_refresh_seconds`: {refresh}); set auth.jwks_max_stale_seconds: {refresh} or more"
         ),
     })
 }

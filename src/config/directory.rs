@@ -12,6 +12,8 @@ pub struct DirectoryConfig {
     pub source: DirectorySource,
     #[garde(custom(super::is_not_empty))]
     pub path: PathBuf,
+    #[garde(custom(super::is_not_empty))]
+    pub additions: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -19,4 +21,5 @@ pub struct DirectoryConfig {
 #[serde(rename_all = "snake_case")]
 pub enum DirectorySource {
     File,
+    Gitlab,
 }

@@ -12,6 +12,8 @@ pub struct FlagsConfig {
     pub source: FlagsSource,
     #[garde(custom(super::is_not_empty))]
     pub path: PathBuf,
+    #[garde(custom(super::is_not_empty))]
+    pub changes: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -17,7 +17,7 @@ const SEPARATOR: &str = "__";
 
 /// What the environment gives; the aliases first, so that a `DUOLOGUE__` name wins over them.
 pub(super) fn read(environment: &Environment, shape: &Shape, faults: &mut Vec<Fault>) -> Vec<Given> {
-    let mut given = aliases(environment, faults);
+    let mut given = aliases(environment, shape, faults);
     for (name, text) in environment.iter() {
         let Some(rest) = name.strip_prefix(PREFIX) else {
             continue;
@@ -54,29 +54,55 @@ fn unknown(shape: &Shape, path: &SettingPath) -> String {
     }
 }
 
-fn aliases(environment: &Environment, faults: &mut Vec<Fault>) -> Vec<Given> {
-    const LEVEL: &str = "AIGW_LOGGING__LEVEL";
-    const FORMAT_JSON: &str = "AIGW_LOGGING__FORMAT_JSON";
-    const TO_FILE: &str = "AIGW_LOGGING__TO_FILE";
+/// A setting by the name that the `.env` of GitLab's AI gateway has for it.
+struct Alias {
+    name: &'static str,
+    section: &'static str,
+    key: &'static str,
+    /// What the text stands for, or what it should have been.
+    read: fn(&str) -> Result<Value, &'static str>,
+}
+
+const fn alias(
+    name: &'static str,
+    section: &'static str,
+    key: &'static str,
+    read: fn(&str) -> Result<Value, &'static str>,
+) -> Alias {
+    Alias { name, section, key, read }
+}
+
+const ALIASES: [Alias; 7] = [
+    alias("AIGW_LOGGING__LEVEL", "logging", "level", |text| Ok(python_level(text).into())),
+    alias("AIGW_LOGGING__FORMAT_JSON", "logging", "format", json_or_pretty),
+    alias("AIGW_LOGGING__TO_FILE", "logging", "to_file", |text| Ok(text_or_nothing(text))),
+    alias("AIGW_AUTH__BYPASS_EXTERNAL", "auth", "bypass_external", |text| yes_or_no(text).map(Value::from)),
+    alias("AIGW_GITLAB_URL", "auth", "gitlab_url", |text| Ok(text_or_nothing(text))),
+    alias("AIGW_CUSTOMER_PORTAL_URL", "auth", "customer_portal_url", |text| Ok(text_or_nothing(text))),
+    alias("AIGW_CLOUD_CONNECTOR_SERVICE_NAME", "auth", "audience", |text| Ok(text_or_nothing(text))),
+];
+
+fn aliases(environment: &Environment, shape: &Shape, faults: &mut Vec<Fault>) -> Vec<Given> {
     let mut given = Vec::new();
-    let mut give = |key: &str, name: &str, value: Value| {
-        let path = vec!["logging".to_owned(), key.to_owned()];
-        given.push(Given { path, value, origin: Origin::Variable(name.to_owned()) });
-    };
-    if let Some(level) = environment.get(LEVEL) {
-        give("level", LEVEL, python_level(level).into());
-    }
-    match environment.get(FORMAT_JSON).map(|text| (text, as_bool(text))) {
-        None => {}
-        Some((_, Some(json))) => give("format", FORMAT_JSON, if json { "json" } else { "pretty" }.into()),
-        Some((text, None)) => {
-            faults.push(Fault::of_file(variable(FORMAT_JSON), format!("must be true or false, not {text:?}")))
+    for Alias { name, section, key, read } in ALIASES {
+        let Some(text) = environment.get(name) else {
+            continue;
+        };
+        let path = vec![section.to_owned(), key.to_owned()];
+        match read(text) {
+            // Such a file leaves empty what it does not set.
+            Ok(Value::Null) if shape.at(&path).is_some_and(|default| !default.is_null()) => {}
+            Ok(value) => given.push(Given { path, value, origin: Origin::Variable(name.to_owned()) }),
+            Err(expected) => {
+                faults.push(Fault::of_file(variable(name), format!("must be {expected}, not {text:?}")));
+            }
         }
     }
-    if let Some(file) = environment.get(TO_FILE) {
-        give("to_file", TO_FILE, text_or_nothing(file));
-    }
     given
+}
+
+fn json_or_pretty(text: &str) -> Result<Value, &'static str> {
+    yes_or_no(text).map(|json| if json { "json" } else { "pretty" }.into())
 }
 
 /// Those files are written for a Python program, whose levels are upper case and named a little differently.
@@ -88,11 +114,11 @@ fn python_level(level: &str) -> String {
     }
 }
 
-fn as_bool(text: &str) -> Option<bool> {
+fn yes_or_no(text: &str) -> Result<bool, &'static str> {
     match text.to_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Some(true),
-        "false" | "0" | "no" | "off" | "" => Some(false),
-        _ => None,
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" | "" => Ok(false),
+        _ => Err("true or false"),
     }
 }
 

@@ -21,6 +21,13 @@ pub(super) fn resolve(config: &mut Config, file: Option<&Path>, origins: &Origin
     }
     rebase("storage.path", &mut config.storage.path);
     rebase("directory.path", &mut config.directory.path);
+    rebase("directory.additions", &mut config.directory.additions);
     rebase("flags.path", &mut config.flags.path);
+    rebase("flags.changes", &mut config.flags.changes);
+    rebase("licence.path", &mut config.licence.path);
+    if let Some(public_key) = &mut config.licence.public_key {
+        rebase("licence.public_key", public_key);
+    }
+    rebase("unit_primitives.path", &mut config.unit_primitives.path);
     rebase("catalogue.path", &mut config.catalogue.path);
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use duologue_actors::limits::Limits;
+use duologue_actors::{auth::allowance::Bounds, limits::Limits};
 use garde::Validate;
 use serde::Deserialize;
 
@@ -45,9 +45,10 @@ pub struct PipelineConfig {
 
 impl PipelineConfig {
     #[must_use]
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self, user: Bounds) -> Limits {
         Limits {
             deadline: self.deadline(),
+            user,
             idle_content: Duration::from_secs(self.idle_content_seconds),
             max_interruptions: self.max_interruptions,
             terminal_retention: Duration::from_secs(self.terminal_retention_seconds),

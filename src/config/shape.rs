@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::spelling;
+
 /// The section whose entries the user names.
 const NAMED_ENTRIES: &str = "models";
 /// The entry that shows what each of them has.
@@ -69,22 +71,12 @@ impl Shape {
     pub(super) fn nearest(&self, path: &[String]) -> Option<SettingPath> {
         let (name, parents) = path.split_last()?;
         let section = self.at(parents).and_then(Value::as_object)?;
-        if let Some(similar) = most_similar(name, section.keys()) {
-            return Some(parents.iter().chain([similar]).cloned().collect());
+        if let Some(similar) = spelling::nearest(name, section.keys().map(String::as_str)) {
+            return Some(parents.iter().cloned().chain([similar.to_owned()]).collect());
         }
         let elsewhere = self.0.as_object()?.iter().filter(|(_, section)| section.get(name).is_some());
         elsewhere.map(|(section, _)| vec![section.clone(), name.clone()]).next()
     }
-}
-
-/// The candidate closest to `name`, if any is close enough to have been meant.
-fn most_similar<'c>(name: &str, candidates: impl Iterator<Item = &'c String>) -> Option<&'c String> {
-    const CLOSE_ENOUGH: f64 = 0.8;
-    candidates
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(similarity, _)| *similarity >= CLOSE_ENOUGH)
-        .max_by(|(left, _), (right, _)| left.total_cmp(right))
-        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

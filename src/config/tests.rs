@@ -29,7 +29,7 @@ fn the_defaults_are_those_of_the_compiled_in_file() {
     assert_eq!(config.pipeline.retained_bytes, 256 * 1_024 * 1_024);
     assert_eq!(config.conversation.limits(), duologue_actors::ports::ConversationLimits::default());
     assert_eq!(
-        format!("{:?}", config.pipeline.limits()),
+        format!("{:?}", config.pipeline.limits(config.rate_limits.bounds())),
         format!("{:?}", duologue_actors::limits::Limits::default())
     );
     assert_eq!(config.storage.path, Path::new("data/"));
@@ -147,11 +147,85 @@ fn the_names_of_the_seeds_set_the_logs() {
         ("AIGW_LOGGING__LEVEL", "WARNING"),
         ("AIGW_LOGGING__FORMAT_JSON", "true"),
         ("AIGW_LOGGING__TO_FILE", "../modelgateway_debug.log"),
-        ("AIGW_GITLAB_URL", "http://gdk.test:3000"),
     ])
     .unwrap();
     assert_eq!((config.logging.level, config.logging.format), (Level::Warn, LogFormat::Json));
     assert_eq!(config.logging.to_file.as_deref(), Some(Path::new("../modelgateway_debug.log")));
+}
+
+#[test]
+fn the_names_of_the_seeds_set_who_is_asked_for_credentials() {
+    let config = from_variables(&[
+        ("AIGW_AUTH__BYPASS_EXTERNAL", "True"),
+        ("AIGW_GITLAB_URL", "http://127.0.0.1:3000"),
+        ("AIGW_CUSTOMER_PORTAL_URL", ""),
+        ("AIGW_CLOUD_CONNECTOR_SERVICE_NAME", "duologue"),
+    ])
+    .unwrap();
+    let unset = from_variables(&[("AIGW_CLOUD_CONNECTOR_SERVICE_NAME", "")]).unwrap();
+    assert_eq!(unset.auth.audience, "gitlab-ai-gateway");
+    assert!(config.auth.bypass_external);
+    assert_eq!(config.auth.gitlab_url.as_deref(), Some("http://127.0.0.1:3000"));
+    assert_eq!((config.auth.customer_portal_url, config.auth.audience), (None, "duologue".to_owned()));
+    assert_eq!(
+        faults_of(from_variables(&[
+            ("AIGW_AUTH__BYPASS_EXTERNAL", "perhaps"),
+            ("AIGW_GITLAB_URL", "http://gdk.test:3000")
+        ])),
+        [
+            "environment variable AIGW_AUTH__BYPASS_EXTERNAL: must be true or false, not \"perhaps\"",
+            "environment variable AIGW_GITLAB_URL: `auth.gitlab_url`: must be an https URL; http is taken for \
+             this machine only: localhost, a name such as gdk.localhost, 127.0.0.1",
+        ]
+    );
+}
+
+#[rstest]
+#[case("http://localhost:3000", true)]
+#[case("http://gdk.localhost:3000", true)]
+#[case("http://127.0.0.1:3000", true)]
+#[case("http://localhost.example", false)]
+#[case("http://gdklocalhost", false)]
+#[case("https://gdk.test:3000", true)]
+fn plain_http_is_for_names_of_this_machine(#[case] url: &str, #[case] expected: bool) {
+    assert_eq!(from_variables(&[("AIGW_GITLAB_URL", url)]).is_ok(), expected);
+}
+
+#[rstest]
+#[case::a_bypass_that_others_can_reach(
+    "server: {listen: '0.0.0.0:80'}\nauth: {development_tokens: false, bypass_external: true}\n",
+    "etc/config.yaml:1:18: `server.listen` is 0.0.0.0:80, which other machines can reach, while \
+     `auth.bypass_external` asks nobody for credentials; set auth.bypass_external: false, or listen on 127.0.0.1"
+)]
+#[case::gitlab_without_its_tokens(
+    "directory: {source: gitlab}\ngitlab: {url: 'https://g.example'}\n",
+    "etc/config.yaml:1:21: `directory.source: gitlab` reads with each caller's own GitLab token, and \
+     `auth.gitlab_tokens` takes none; set auth.gitlab_tokens: true"
+)]
+#[case::gitlab_with_jwts(
+    "directory: {source: gitlab}\ngitlab: {url: 'https://g.example'}\nauth: {gitlab_tokens: true, issuers: ['https://i.example']}\n",
+    "etc/config.yaml:1:21: `directory.source: gitlab` reads with each caller's own GitLab token, and with \
+     `auth.issuers` callers have none; leave auth.issuers out, or set directory.source: file"
+)]
+#[case::gitlab_with_the_bypass(
+    "directory: {source: gitlab}\ngitlab: {url: 'https://g.example'}\nauth: {gitlab_tokens: true, bypass_external: true}\n",
+    "etc/config.yaml:1:21: `directory.source: gitlab` reads with each caller's own GitLab token, and with \
+     `auth.bypass_external` callers have none; leave auth.bypass_external out, or set directory.source: file"
+)]
+#[case::tokens_of_no_instance(
+    "auth: {gitlab_tokens: true}\n",
+    "etc/config.yaml:1:23: `auth.gitlab_tokens` is on and no instance is named to ask about them; set gitlab.url"
+)]
+#[case::gitlab_without_an_address(
+    "auth: {gitlab_tokens: true}\ndirectory: {source: gitlab}\n",
+    "etc/config.yaml:2:21: `directory.source: gitlab` names no instance to read from; set gitlab.url"
+)]
+fn ways_to_identify_that_exclude_each_other_are_refused_with_the_mend(
+    #[case] text: &str,
+    #[case] fault: &str,
+) {
+    let faults = faults_of(from_file(text));
+    assert!(faults.contains(&fault.to_owned()), "{faults:#?}");
 }
 
 #[test]
@@ -252,7 +326,7 @@ fn a_named_file_is_read_and_remembered() {
 )]
 #[case::unknown_source(
     "directory:\n  source: ldap\n",
-    "2:11: `directory.source`: unknown variant `ldap`, expected `file`"
+    "2:11: `directory.source`: unknown variant `ldap`, expected `file` or `gitlab`"
 )]
 #[case::unknown_provider(
     "models:\n  default:\n    provider: acme\n",
@@ -373,6 +447,41 @@ fn loopback_or_no_development_tokens_is_fine(#[case] text: &str) {
 fn an_address_from_a_variable_is_blamed_on_the_variable() {
     let faults = faults_of(from_variables(&[("DUOLOGUE__SERVER__LISTEN", "0.0.0.0:1")]));
     assert!(faults[0].starts_with("environment variable DUOLOGUE__SERVER__LISTEN: "), "{faults:?}");
+}
+
+#[rstest]
+#[case::a_pause_shorter_than_a_question(
+    "auth: {jwks_unknown_key_seconds: 2, jwks_timeout_seconds: 3}\n",
+    "etc/config.yaml:1:34: `auth.jwks_unknown_key_seconds` is 2, less than one call of an issuer may take \
+     (`auth.jwks_timeout_seconds`: 3), so that one that does not answer would be asked most of the time; set \
+     auth.jwks_unknown_key_seconds: 3 or more"
+)]
+#[case::keys_that_are_never_used(
+    "auth: {jwks_max_stale_seconds: 60}\n",
+    "etc/config.yaml:1:32: `auth.jwks_max_stale_seconds` is 60, so keys would be thrown away before they are \
+     asked for again (`auth.jwks_refresh_seconds`: 300); set auth.jwks_max_stale_seconds: 300 or more"
+)]
+fn times_of_an_issuer_that_do_not_fit_are_refused_with_the_mend(#[case] text: &str, #[case] fault: &str) {
+    assert_eq!(faults_of(from_file(text)), [fault]);
+}
+
+/// Beyond these, times cannot be added and counts not be kept.
+#[rstest]
+#[case("rate_limits", "ai_action_period_seconds", 31_536_000)]
+#[case("rate_limits", "in_flight_per_user", 65_536)]
+#[case("auth", "recheck_seconds", 3_600)]
+#[case("auth", "gitlab_token_seconds", 3_600)]
+#[case("auth", "jwks_refresh_seconds", 86_400)]
+#[case("auth", "jwks_unknown_key_seconds", 86_400)]
+#[case("auth", "jwks_max_stale_seconds", 31_536_000)]
+#[case("auth", "verified_tokens", 10_000_000)]
+#[case("gitlab", "cache_seconds", 3_600)]
+#[case("gitlab", "cache_entries", 10_000_000)]
+fn a_number_beyond_what_can_be_kept_is_refused(#[case] section: &str, #[case] key: &str, #[case] max: u64) {
+    let with = |value: u64| from_file(&format!("{section}:\n  {key}: {value}\n"));
+    assert!(with(max).is_ok(), "{:?}", faults_of(with(max)));
+    let faults = faults_of(with(max + 1));
+    assert!(faults[0].ends_with(&format!("`{section}.{key}`: greater than {max}")), "{faults:?}");
 }
 
 #[test]
