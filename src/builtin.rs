@@ -1,5 +1,5 @@
-//! What the binary carries inside itself, so that it runs alone in an empty folder: the catalogue, the
-//! demo's directory and flags, and the documentation the embedded provider answers from.
+//! What the binary carries inside itself, so that it runs alone in an empty folder: the catalogue, the unit
+//! primitives, the demo's directory and flags, and the documentation the embedded provider answers from.
 
 use std::path::Path;
 
@@ -25,9 +25,16 @@ struct DemoFiles;
 #[include = "*.md"]
 struct DocumentationFiles;
 
+/// Lies at the top of the source tree, where a search for it would go through the build's own folder as well.
+const UNIT_PRIMITIVES: (&str, &str) = ("unit_primitives.yaml", include_str!("../unit_primitives.yaml"));
+
 /// The text of a built-in file by its path in the source tree, e.g. `demo/flags.yaml`.
 #[must_use]
 pub fn read(path: &str) -> Option<String> {
+    let (name, text) = UNIT_PRIMITIVES;
+    if path == name {
+        return Some(text.to_owned());
+    }
     let file = CatalogueFiles::get(path)
         .or_else(|| DemoFiles::get(path))
         .or_else(|| DocumentationFiles::get(path))?;
@@ -87,6 +94,7 @@ mod tests {
         assert_eq!(list("demo"), ["demo/directory.yaml", "demo/flags.yaml"]);
         assert!(list("catalogue/").contains(&"catalogue/chat.yaml".to_owned()));
         assert!(read("demo/flags.yaml").is_some_and(|text| text.contains("ai_global_switch")));
+        assert!(read("unit_primitives.yaml").is_some_and(|text| text.contains("duo_chat:")));
     }
 
     #[test]

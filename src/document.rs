@@ -4,7 +4,11 @@
 //! A document becomes a tree whose nodes remember where they stand ([`Node`]); whoever reads it takes
 //! fields from the tree and reports what is wrong to a [`Report`], without stopping at the first fault.
 
-use std::{fmt, path::Path};
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+    path::Path,
+};
 
 mod node;
 mod read;
@@ -118,5 +122,17 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Fault> {
 /// When the file cannot be read as UTF-8 text.
 pub fn read_file(path: &Path) -> Result<String, Fault> {
     std::fs::read_to_string(path)
-        .map_err(|error| Fault::of_file(path.display().to_string(), format!("cannot be read: {error}")))
+        .map_err(|error| Fault::of_file(path.display().to_string(), unreadable(&error)))
+}
+
+/// Why a file cannot be read, and what mends it where that is not plain.
+#[must_use]
+pub fn unreadable(error: &io::Error) -> String {
+    let mend = match error.kind() {
+        ErrorKind::PermissionDenied => {
+            "; make it readable, and its folder too, for the user this program runs as, with `chown` or `chmod`"
+        }
+        _ => "",
+    };
+    format!("cannot be read: {error}{mend}")
 }
