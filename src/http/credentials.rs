@@ -1,25 +1,59 @@
 //! Where a client puts its token, whatever the transport: `Authorization: Bearer …`, else
-//! `PRIVATE-TOKEN: …`.
+//! `PRIVATE-TOKEN: …`; and what it states of that token beside it, as GitLab instances do.
+//!
+//! A header that is there twice, or is no text, could mean one thing here and another to a proxy in front:
+//! credentials with one are those of nobody.
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
-use duologue_actors::ports::Credentials;
+use duologue_actors::ports::{Credentials, Stated};
+use secrecy::SecretString;
 
 /// The other name under which a token may come.
-pub const PRIVATE_TOKEN: &str = "private-token";
+const PRIVATE_TOKEN: &str = "private-token";
+
+// What GitLab's Cloud Connector states of the token it sends.
+const REALM: &str = "x-gitlab-realm";
+const INSTANCE_ID: &str = "x-gitlab-instance-id";
+const GLOBAL_USER_ID: &str = "x-gitlab-global-user-id";
 
 /// What the headers of a request present; nothing for an anonymous one.
 #[must_use]
 pub fn of(headers: &HeaderMap) -> Option<Credentials> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    chosen(text(AUTHORIZATION.as_str()), text(PRIVATE_TOKEN))
+    Some(all_of(headers)).filter(|credentials| credentials.token.is_some())
 }
 
-/// The credentials among the values of the two names. Another scheme of `Authorization` is not for us: a
-/// proxy in front may have its own.
+/// The same with what is stated of a token that is not there: it may come later.
 #[must_use]
-pub fn chosen(authorization: Option<&str>, private_token: Option<&str>) -> Option<Credentials> {
-    let token = authorization.and_then(bearer).or(private_token).map(str::trim);
-    token.filter(|token| !token.is_empty()).map(Credentials::token)
+pub fn all_of(headers: &HeaderMap) -> Credentials {
+    let names = [AUTHORIZATION.as_str(), PRIVATE_TOKEN, REALM, INSTANCE_ID, GLOBAL_USER_ID];
+    if !names.into_iter().all(|name| is_plain(headers, name)) {
+        return of_nobody();
+    }
+    among(|name| headers.get(name).and_then(|value| value.to_str().ok()))
+}
+
+/// Whether the header says at most one thing.
+fn is_plain(headers: &HeaderMap, name: &str) -> bool {
+    let mut values = headers.get_all(name);
+    values.next().is_none_or(|value| value.to_str().is_ok()) && values.next().is_none()
+}
+
+/// Credentials that no verifier takes.
+#[must_use]
+pub fn of_nobody() -> Credentials {
+    Credentials::token("")
+}
+
+/// The credentials among values that have names; they are asked for in lower case. Another scheme of
+/// `Authorization` is not for us: a proxy in front may have its own.
+#[must_use]
+pub fn among<'v>(named: impl Fn(&str) -> Option<&'v str>) -> Credentials {
+    let token = named(AUTHORIZATION.as_str()).and_then(bearer).or_else(|| named(PRIVATE_TOKEN));
+    let token = token.map(str::trim).filter(|token| !token.is_empty()).map(SecretString::from);
+    let text = |name: &str| named(name).map(str::to_owned);
+    let stated =
+        Stated { realm: text(REALM), instance_id: text(INSTANCE_ID), global_user_id: text(GLOBAL_USER_ID) };
+    Credentials { token, stated }
 }
 
 fn bearer(authorization: &str) -> Option<&str> {
@@ -29,7 +63,10 @@ fn bearer(authorization: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::test::TestRequest;
+    use actix_web::{
+        http::header::{HeaderName, HeaderValue},
+        test::TestRequest,
+    };
     use secrecy::ExposeSecret;
 
     use super::*;
@@ -48,5 +85,45 @@ mod tests {
             headers.iter().fold(TestRequest::get(), |request, header| request.insert_header(*header));
         let token = of(request.to_http_request().headers()).and_then(|credentials| credentials.token);
         assert_eq!(token.as_ref().map(|token| token.expose_secret()), found);
+    }
+
+    #[rstest::rstest]
+    #[case::authorization("authorization", &["Bearer a", "Bearer b"])]
+    #[case::authorization_of_two_kinds("authorization", &["Basic a", "Bearer b"])]
+    #[case::private_token("private-token", &["a", "a"])]
+    #[case::realm("x-gitlab-realm", &["saas", "self-managed"])]
+    #[case::instance("x-gitlab-instance-id", &["7", "8"])]
+    #[case::user("x-gitlab-global-user-id", &["g", "h"])]
+    #[case::no_text("x-gitlab-global-user-id", &["gü"])]
+    #[case::no_text_as_token("authorization", &["Bearer ü"])]
+    fn a_header_that_is_there_twice_or_is_no_text_makes_them_nobodys(
+        #[case] name: &'static str,
+        #[case] values: &[&str],
+    ) {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer a"));
+        headers.remove(name);
+        for value in values {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        let Credentials { token, stated } = of(&headers).unwrap();
+        assert_eq!((token.unwrap().expose_secret(), stated), ("", Stated::default()));
+    }
+
+    #[test]
+    fn what_is_stated_of_the_token_is_found_beside_it() {
+        let headers = [
+            ("Authorization", "Bearer a"),
+            ("X-Gitlab-Realm", "saas"),
+            ("X-GitLab-Instance-Id", "7"),
+            ("x-gitlab-global-user-id", "g"),
+        ];
+        let request =
+            headers.iter().fold(TestRequest::get(), |request, header| request.insert_header(*header));
+        let some = |text: &str| Some(text.to_owned());
+        let expected = Stated { realm: some("saas"), instance_id: some("7"), global_user_id: some("g") };
+        assert_eq!(of(request.to_http_request().headers()).unwrap().stated, expected);
+        let without = TestRequest::get().insert_header(("Authorization", "Bearer a")).to_http_request();
+        assert_eq!(of(without.headers()).unwrap().stated, Stated::default());
     }
 }
