@@ -1,55 +1,139 @@
 //! The directory's file format, and how names in it become ids.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use duologue_actors::{
-    ports::{Comment, Resource, RootNamespace, User},
+    ports::{Comment, Resource, User},
     protocol::{GlobalId, UserId},
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::{Account, FileDirectory, Group, Placed, plans};
-use crate::document::{self, Faults, Fields, Node, Place, Report, as_text};
+use super::{
+    Account, FileDirectory, OutsideNames, Placed,
+    complete::complete,
+    tree::{Declared, Tree},
+};
+use crate::{
+    config::DeploymentConfig,
+    document::{self, Faults, Fields, Key, Node, Place, Report, Value, as_text},
+};
 
-/// What a membership may be called. All of them make a member.
-const ROLES: &[&str] = &["guest", "reporter", "developer", "maintainer", "owner"];
+mod containers;
 
-pub(super) fn parse(file: &str, text: &str) -> Result<FileDirectory, Faults> {
-    let document = document::parse(file, text)?;
-    let mut report = Report::new(file);
+/// Reads named documents, each of which may complete what those before it say.
+pub(super) fn read(
+    documents: &[(String, String)],
+    deployment: &DeploymentConfig,
+) -> Result<FileDirectory, Faults> {
     let mut reader = Reader::default();
-    if let Some(mut fields) = Fields::of(&document, "a directory", &mut report) {
-        for node in fields.list("users", &mut report) {
-            reader.user(node, &mut report);
-        }
-        for node in fields.list("groups", &mut report) {
-            reader.group(node, &mut report);
-        }
-        for node in fields.list("projects", &mut report) {
-            reader.project(node, &mut report);
-        }
-        for node in fields.list("resources", &mut report) {
-            reader.resource(node, &mut report);
-        }
-        fields.finish(&mut report);
+    for (name, text) in documents {
+        reader.document(name, text)?;
     }
-    let directory = FileDirectory { users: reader.users, groups: reader.groups, resources: reader.resources };
-    report.conclude(Some(directory))
+    let Reader { users, declared, resources, outside_names, .. } = reader;
+    Ok(FileDirectory { users, tree: Tree::settle(&declared, deployment), resources, outside_names })
 }
 
 /// What has been read so far; later entries refer to earlier ones by name.
 #[derive(Default)]
 struct Reader {
     users: BTreeMap<UserId, Account>,
-    groups: Vec<Group>,
+    /// Groups and projects by their paths.
+    declared: BTreeMap<String, Declared>,
     resources: BTreeMap<GlobalId, Placed>,
     usernames: BTreeMap<String, UserId>,
-    /// Paths of groups and projects, and the containers of what lies in them.
-    paths: BTreeMap<String, Vec<GlobalId>>,
     tokens: Vec<String>,
+    outside_names: OutsideNames,
+    /// The entries of earlier documents, which this one may complete.
+    earlier: BTreeMap<Name, Node>,
+    /// The entries of this document.
+    current: BTreeMap<Name, Node>,
+}
+
+/// What kind of entry, and what it is called.
+type Name = (Kind, String);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    User,
+    Group,
+    Project,
+}
+
+impl Kind {
+    /// The key that names an entry.
+    fn key(self) -> &'static str {
+        match self {
+            Self::User => "username",
+            Self::Group | Self::Project => "path",
+        }
+    }
 }
 
 impl Reader {
+    fn document(&mut self, name: &str, text: &str) -> Result<(), Faults> {
+        let document = document::parse(name, text)?;
+        let mut report = Report::new(name);
+        // An empty document adds nothing.
+        if !matches!(document.value, Value::Null)
+            && let Some(mut fields) = Fields::of(&document, "a directory", &mut report)
+        {
+            for node in fields.list("users", &mut report) {
+                let node = self.whole(Kind::User, node, &mut report);
+                self.user(&node, &mut report);
+            }
+            for node in fields.list("groups", &mut report) {
+                let node = self.whole(Kind::Group, node, &mut report);
+                self.group(&node, &mut report);
+            }
+            for node in fields.list("projects", &mut report) {
+                let node = self.whole(Kind::Project, node, &mut report);
+                self.project(&node, &mut report);
+            }
+            for node in fields.list("resources", &mut report) {
+                self.resource(node, &mut report);
+            }
+            fields.finish(&mut report);
+        }
+        let entries = std::mem::take(&mut self.current);
+        self.earlier.extend(entries);
+        report.conclude(Some(()))
+    }
+
+    /// The entry with what an earlier document says of the same user, group or project, which is forgotten: it
+    /// is read again, whole. A fault in it is one of this document, because the earlier was right.
+    fn whole<'n>(&mut self, kind: Kind, node: &'n Node, report: &mut Report) -> Cow<'n, Node> {
+        let Some(name) = text_at(node, kind.key()) else {
+            return Cow::Borrowed(node);
+        };
+        let name = (kind, name.to_owned());
+        let node = match self.earlier.remove(&name) {
+            Some(earlier) => {
+                self.forget(kind, &name.1);
+                Cow::Owned(complete(&earlier, node, &name.1, report))
+            }
+            None => Cow::Borrowed(node),
+        };
+        self.current.insert(name, node.clone().into_owned());
+        node
+    }
+
+    fn forget(&mut self, kind: Kind, name: &str) {
+        match kind {
+            Kind::User => {
+                let id = self.usernames.remove(name);
+                let account = id.and_then(|id| self.users.remove(&id));
+                id.inspect(|id| self.outside_names.forget(*id));
+                let token = account.and_then(|account| account.development_token);
+                self.tokens.retain(|known| token.as_ref().is_none_or(|token| token.expose_secret() != known));
+            }
+            Kind::Group | Kind::Project => {
+                if let Some(declared) = self.declared.remove(name) {
+                    self.resources.remove(&declared.id);
+                }
+            }
+        }
+    }
+
     fn user(&mut self, node: &Node, report: &mut Report) {
         let Some(mut fields) = Fields::of(node, "a user", report) else {
             return;
@@ -59,11 +143,19 @@ impl Reader {
         let name = fields.required_text("name", report);
         let admin = fields.bool("admin", report).unwrap_or(false);
         let token = fields.text("development_token", report);
+        let identities = fields.map("identities", report);
+        let global_user_id = fields.text("global_user_id", report);
         fields.finish(report);
         let (Some((id_place, id)), Some((name_place, username)), Some((_, name))) = (id, username, name)
         else {
             return;
         };
+        self.identities(identities, UserId(id), report);
+        if let Some((place, global)) = global_user_id
+            && (global.is_empty() || !self.outside_names.add_global_user_id(global, UserId(id)))
+        {
+            report.fault(place, "a global_user_id must be somebody's own, and not empty");
+        }
         let development_token = token.and_then(|(place, token)| self.token(place, token, report));
         let user = User { id: UserId(id), username: username.to_owned(), name: name.to_owned(), admin };
         if self.usernames.insert(user.username.clone(), user.id).is_some() {
@@ -74,6 +166,23 @@ impl Reader {
         }
     }
 
+    /// `{https://issuer.example: subject}`.
+    fn identities(&mut self, identities: &[(Key, Node)], user: UserId, report: &mut Report) {
+        for (issuer, node) in identities {
+            let Some((place, subject)) = as_text(node, "identities", report) else {
+                continue;
+            };
+            if reqwest::Url::parse(&issuer.name).is_err() {
+                report.fault(issuer.place, format!("`{}` is no URL of an issuer", issuer.name));
+            } else if subject.is_empty() || !self.outside_names.add_subject(&issuer.name, subject, user) {
+                report.fault(
+                    place,
+                    format!("a subject of {} must be somebody's own, and not empty", issuer.name),
+                );
+            }
+        }
+    }
+
     fn token(&mut self, place: Place, token: &str, report: &mut Report) -> Option<SecretString> {
         if token.is_empty() || self.tokens.iter().any(|known| known == token) {
             report.fault(place, "a development token must be somebody's own, and not empty");
@@ -81,71 +190,6 @@ impl Reader {
         }
         self.tokens.push(token.to_owned());
         Some(SecretString::from(token))
-    }
-
-    fn group(&mut self, node: &Node, report: &mut Report) {
-        let Some(mut fields) = Fields::of(node, "a group", report) else {
-            return;
-        };
-        let id = number(&mut fields, report);
-        let path = fields.required_text("path", report);
-        let name = fields.required_text("name", report);
-        let description = fields.text("description", report).map_or("", |(_, text)| text);
-        let public = fields.bool("public", report).unwrap_or(false);
-        let plan = plan(&mut fields, report);
-        let experiment_features_enabled = fields.bool("experiment_features_enabled", report).unwrap_or(false);
-        let members = self.members(&mut fields, report);
-        fields.finish(report);
-        let (Some((place, id)), Some((_, path)), Some((_, name))) = (id, path, name) else {
-            return;
-        };
-        let id = GlobalId::of("Group", id);
-        self.paths.insert(path.to_owned(), vec![id.clone()]);
-        let namespace =
-            RootNamespace { id: id.clone(), path: path.to_owned(), plan, experiment_features_enabled };
-        self.groups.push(Group { namespace, members });
-        let containers = vec![id.clone()];
-        self.add(place, described(id, name, description), containers, public, report);
-    }
-
-    fn members(&self, fields: &mut Fields, report: &mut Report) -> Vec<UserId> {
-        let mut members = Vec::new();
-        for (key, node) in fields.map("members", report) {
-            match self.usernames.get(&key.name) {
-                Some(id) => members.push(*id),
-                None => report.fault(key.place, format!("there is no user called `{}`", key.name)),
-            }
-            if let Some((place, role)) = as_text(node, "members", report)
-                && !ROLES.contains(&role)
-            {
-                report.fault(place, format!("unknown role `{role}`; known: {}", ROLES.join(", ")));
-            }
-        }
-        members
-    }
-
-    fn project(&mut self, node: &Node, report: &mut Report) {
-        let Some(mut fields) = Fields::of(node, "a project", report) else {
-            return;
-        };
-        let id = number(&mut fields, report);
-        let path = fields.required_text("path", report);
-        let name = fields.required_text("name", report);
-        let description = fields.text("description", report).map_or("", |(_, text)| text);
-        let public = fields.bool("public", report).unwrap_or(false);
-        fields.finish(report);
-        let (Some((place, id)), Some((path_place, path)), Some((_, name))) = (id, path, name) else {
-            return;
-        };
-        let group = path.split('/').next().unwrap_or_default();
-        let Some(group) = self.containers(group, path_place, report) else {
-            return;
-        };
-        let id = GlobalId::of("Project", id);
-        let mut containers = vec![id.clone()];
-        containers.extend(group);
-        self.paths.insert(path.to_owned(), containers.clone());
-        self.add(place, described(id, name, description), containers, public, report);
     }
 
     fn resource(&mut self, node: &Node, report: &mut Report) {
@@ -167,40 +211,34 @@ impl Reader {
         let Some((parent_place, parent)) = parent else {
             return report.fault(start, "a resource needs its `project` or `group`");
         };
-        let Some(containers) = self.containers(parent, parent_place, report) else {
-            return;
-        };
+        if !self.declared.contains_key(parent) {
+            return report.fault(parent_place, format!("there is no group or project `{parent}`"));
+        }
         match id.parse::<GlobalId>() {
             Ok(id) => {
                 let resource = Resource { comments, ..described(id, title, description) };
-                self.add(id_place, resource, containers, public, report);
+                self.add(id_place, resource, parent, public, report);
             }
             Err(error) => report.fault(id_place, error.to_string()),
         }
     }
 
-    fn containers(&self, path: &str, place: Place, report: &mut Report) -> Option<Vec<GlobalId>> {
-        let containers = self.paths.get(path).cloned();
-        if containers.is_none() {
-            report.fault(place, format!("there is no group or project `{path}`"));
-        }
-        containers
-    }
-
-    fn add(
-        &mut self,
-        place: Place,
-        resource: Resource,
-        containers: Vec<GlobalId>,
-        public: bool,
-        report: &mut Report,
-    ) {
+    /// Puts `resource` where it lies: in the group or project at `path`.
+    fn add(&mut self, place: Place, resource: Resource, path: &str, public: bool, report: &mut Report) {
         let id = resource.id.clone();
-        let placed = Placed { resource: Arc::new(resource), public, containers };
+        let placed = Placed { resource: Arc::new(resource), public, path: path.to_owned() };
         if self.resources.insert(id.clone(), placed).is_some() {
             report.fault(place, format!("{id} is there twice"));
         }
     }
+}
+
+fn text_at<'n>(node: &'n Node, name: &str) -> Option<&'n str> {
+    let Value::Map(entries) = &node.value else { return None };
+    entries.iter().find_map(|(key, node)| match &node.value {
+        Value::Text(text) if key.name == name => Some(text.as_str()),
+        _ => None,
+    })
 }
 
 fn described(id: GlobalId, title: &str, description: &str) -> Resource {
@@ -210,15 +248,6 @@ fn described(id: GlobalId, title: &str, description: &str) -> Resource {
 fn number(fields: &mut Fields, report: &mut Report) -> Option<(Place, u64)> {
     fields.require("id", report)?;
     fields.count("id", report)
-}
-
-fn plan(fields: &mut Fields, report: &mut Report) -> Option<String> {
-    let (place, plan) = fields.text("plan", report)?;
-    if !plans::names().any(|known| known == plan) {
-        let known: Vec<&str> = plans::names().collect();
-        report.fault(place, format!("unknown plan `{plan}`; known: {}", known.join(", ")));
-    }
-    Some(plan.to_owned())
 }
 
 fn comments(fields: &mut Fields, report: &mut Report) -> Vec<Comment> {
@@ -238,38 +267,4 @@ fn comments(fields: &mut Fields, report: &mut Report) -> Vec<Comment> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_faults_are_named_with_line_and_column() {
-        let text = "\
-users:
-  - {id: 1, username: root, name: Root, development_token: t}
-  - {id: 1, username: root, name: Again, development_token: t}
-  - {id: x, username: eve, name: Eve, nick: e}
-groups:
-  - {id: 10, path: demo, name: Demo, plan: gold, members: {bob: developer, root: king}}
-projects:
-  - {id: 20, path: nowhere/site, name: Site}
-resources:
-  - {id: Issue/52, group: demo, title: T}
-  - {id: gid://gitlab/Issue/1, title: T}
-";
-        let faults = parse("d", text).unwrap_err().to_string();
-        let expected = [
-            "d:3:10: there are two users with the id 1",
-            "d:3:23: there are two users called `root`",
-            "d:3:61: a development token must be somebody's own, and not empty",
-            "d:4:10: `id` must be a whole number above 0",
-            "d:4:39: unknown key `nick`; known here: id, username, name, admin, development_token",
-            "d:6:44: unknown plan `gold`; known: premium, ultimate",
-            "d:6:60: there is no user called `bob`",
-            "d:6:82: unknown role `king`; known: guest, reporter, developer, maintainer, owner",
-            "d:8:20: there is no group or project `nowhere`",
-            "d:10:10: \"Issue/52\" is not a global id such as gid://gitlab/Issue/52",
-            "d:11:5: a resource needs its `project` or `group`",
-        ];
-        assert_eq!(faults.lines().collect::<Vec<_>>(), expected);
-    }
-}
+mod tests;
