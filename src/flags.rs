@@ -1,337 +1,402 @@
-//! Feature flags from a file, read again whenever it changes.
+//! Feature flags: from a file people write, over it the changes made at run time, both read again whenever
+//! they change.
+//!
+//! The gates of a flag are those of Flipper, which GitLab's flags are made of: everyone, actors (users,
+//! groups, projects), named groups of users, a percentage of the users, a percentage of the time. One open
+//! gate opens the flag.
 //!
 //! Readers get an immutable set; a change swaps in another one. A faulty file changes nothing and is
 //! logged, so a slip of the pen cannot switch a feature on or off.
 
 use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
-use arc_swap::ArcSwap;
 use duologue_actors::ports::{FlagSource, Flags};
-use notify::{EventHandler, RecommendedWatcher, RecursiveMode, Watcher};
 
-use crate::{
-    builtin,
-    document::{self, Fault, Faults},
-};
+use crate::{config::FlagsConfig, document::Faults, private_file::WriteError, spelling};
 
+mod change;
+mod file;
+mod gates;
+mod names;
 mod set;
+mod sources;
+mod watch;
 
-use set::FlagSet;
+pub use change::{Change, Target};
+pub use gates::{Flag, NotAPercentage, Percentage, State, flipper_id};
+pub use names::{Definition, NameFault, Names};
+
+use set::Snapshot;
+use sources::Sources;
+use watch::Watch;
 
 /// Where the flags lie unless the configuration says otherwise.
 pub const SHIPPED: &str = "demo/flags.yaml";
 
-/// What Kubernetes replaces when a mounted config map changes; the flags beside it are links into it.
-const CONFIG_MAP_LINK: &str = "..data";
-
-/// The flags of one file. Dropping this ends the watch.
+/// The flags of two files. Dropping this ends the watch.
 #[derive(Debug)]
 pub struct FileFlags {
-    file: Arc<FlagFile>,
-    /// Absent for the built-in flags, which cannot change.
-    _watcher: Option<RecommendedWatcher>,
+    sources: Arc<Sources>,
+    seeds: AtomicU64,
+    _watch: Option<Watch>,
+}
+
+/// Where what is known of a flag is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Changed at run time.
+    Changed,
+    /// The file people write.
+    File,
+    /// Nobody has set it: whoever asks has a default.
+    Default,
+}
+
+/// A flag and where it is from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    pub name: String,
+    /// `None` while nobody has set it.
+    pub flag: Option<Flag>,
+    pub origin: Origin,
+}
+
+/// Why a flag was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    #[error(transparent)]
+    Name(#[from] NameFault),
+    #[error("`{0}` is not a feature group: define it under `$groups` in the file of flags.path")]
+    UnknownGroup(String),
+    #[error(
+        "`{switch}` cannot be on or off for {target}: it is asked about the user alone, before anything is known \
+         of groups and projects; switch it for everyone or for users, and use the flag of an action for the rest"
+    )]
+    SwitchOfContainer { switch: String, target: Target },
+    /// The file of changes is not as it was written; what it says must not be lost.
+    #[error("nothing can be changed while there are faults in the file of changes:\n{0}")]
+    Unreadable(Faults),
+    #[error(transparent)]
+    Store(#[from] WriteError),
 }
 
 impl FileFlags {
-    /// Reads the flags and keeps watching the file. The built-in flags serve when `path` is the shipped
-    /// default and nothing is there.
+    /// Reads both files and keeps watching them. The built-in flags serve when `config.path` is the shipped
+    /// default and nothing is there; without a file of changes there are none.
     ///
     /// # Errors
-    /// Everything wrong with the file, or that its folder cannot be watched.
-    pub fn watch(path: &Path) -> Result<Self, Faults> {
-        let file = Arc::new(FlagFile::read(path)?);
-        if builtin::stands_in_for(path, SHIPPED) {
-            return Ok(Self { file, _watcher: None });
-        }
-        let watched = Arc::clone(&file);
-        let watcher = watch_folder_of(path, move |event| watched.hear(event)).map_err(|error| {
-            Fault::of_file(path.display().to_string(), format!("cannot be watched for changes: {error}"))
-        })?;
-        // What changed between the first reading and the beginning of the watch.
-        file.reload();
-        Ok(Self { file, _watcher: Some(watcher) })
+    /// Everything wrong with the files, or that their folders cannot be watched.
+    pub fn watch(config: &FlagsConfig, names: Names) -> Result<Self, Faults> {
+        let flags = Self::open(config, names)?;
+        let watch = Watch::start(&flags.sources)?;
+        Ok(Self { _watch: Some(watch), ..flags })
     }
 
-    /// Why the flags in force may not be those in the file: its faults, or that it cannot be watched.
+    /// Reads both files once.
+    ///
+    /// # Errors
+    /// Everything wrong with the files.
+    pub fn open(config: &FlagsConfig, names: Names) -> Result<Self, Faults> {
+        let sources = Arc::new(Sources::read(config, names)?);
+        // The hasher's keys are random: what is drawn cannot be told beforehand.
+        let seeds = AtomicU64::new(RandomState::new().build_hasher().finish());
+        Ok(Self { sources, seeds, _watch: None })
+    }
+
+    /// Why the flags in force may not be those in the files: their faults, or that they cannot be watched.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        self.file.fault()
+        self.sources.fault()
+    }
+
+    /// The flags that mean something here, and the names none may have.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.sources.names
+    }
+
+    /// What is known of one flag.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Listed {
+        let set = self.sources.current();
+        let (flag, origin) = match (set.changes.get(name), set.start.flags.get(name)) {
+            (Some(flag), _) => (Some(flag), Origin::Changed),
+            (None, Some(flag)) => (Some(flag), Origin::File),
+            (None, None) => (None, Origin::Default),
+        };
+        Listed { name: name.to_owned(), flag: flag.cloned(), origin }
+    }
+
+    /// All flags that are set, in the order of their names.
+    #[must_use]
+    pub fn list(&self) -> Vec<Listed> {
+        self.sources.current().names().map(|name| self.get(name)).collect()
+    }
+
+    /// Whether something here asks about a flag called `name`, or somebody has set it.
+    ///
+    /// # Errors
+    /// When not: the flag that may have been meant, if there is one alike.
+    pub fn is_known(&self, name: &str) -> Result<(), Option<String>> {
+        let set = self.sources.current();
+        if self.names().definition(name).is_some() || set.get(name).is_some() {
+            return Ok(());
+        }
+        let defined = self.names().definitions().map(|definition| definition.name.as_str());
+        let known = defined.chain(set.names().map(String::as_str));
+        Err(spelling::nearest(name, known).map(str::to_owned))
+    }
+
+    /// Makes the changes of each flag named, all or none, and has them on disk and in force when it returns.
+    /// Waits for the disk and for other writers, some seconds at most.
+    ///
+    /// # Errors
+    /// When a flag cannot be called so or be for such a target, or the change cannot be written.
+    pub fn change(&self, changes: &BTreeMap<String, Vec<Change>>) -> Result<(), ChangeError> {
+        for (name, changes) in changes {
+            self.names().check(name)?;
+            for change in changes {
+                self.knows_group_of(change)?;
+                may_be_of(name, change)?;
+            }
+        }
+        self.sources.edit(|set| {
+            for (name, changes) in changes {
+                let mut flag = set.get(name).cloned().unwrap_or_default();
+                changes.iter().for_each(|change| change.apply(&mut flag));
+                set.changes.insert(name.clone(), flag);
+            }
+        })
+    }
+
+    /// Undoes what was changed about the flag, so that it is again as the file people write says. Waits like
+    /// [`Self::change`].
+    ///
+    /// # Errors
+    /// When this cannot be written.
+    pub fn reset(&self, name: &str) -> Result<(), ChangeError> {
+        self.sources.edit(|set| drop(set.changes.remove(name)))
+    }
+
+    /// A group may be taken away from a flag also when nobody defines it any more.
+    fn knows_group_of(&self, change: &Change) -> Result<(), ChangeError> {
+        match change {
+            Change::For(Target::FeatureGroup(group), true)
+                if !self.sources.current().start.groups.contains_key(group) =>
+            {
+                Err(ChangeError::UnknownGroup(group.chars().take(64).collect()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn may_be_of(flag: &str, change: &Change) -> Result<(), ChangeError> {
+    match change {
+        Change::For(target, _) if names::is_switch(flag) && target.is_container() => {
+            Err(ChangeError::SwitchOfContainer { switch: flag.to_owned(), target: target.clone() })
+        }
+        _ => Ok(()),
     }
 }
 
 impl FlagSource for FileFlags {
     fn snapshot(&self) -> Arc<dyn Flags> {
-        self.file.current.load_full()
+        let seed = set::mix(self.seeds.fetch_add(1, Relaxed));
+        Arc::new(Snapshot::new(self.sources.current(), seed))
     }
-}
-
-/// The file, what it said when it was last right, and what is wrong with it since.
-#[derive(Debug)]
-struct FlagFile {
-    path: PathBuf,
-    current: ArcSwap<FlagSet>,
-    fault: Mutex<Option<String>>,
-}
-
-impl FlagFile {
-    fn read(path: &Path) -> Result<Self, Faults> {
-        let text = builtin::read_file_or_builtin(path, SHIPPED)?;
-        let flags = set::parse(&path.display().to_string(), &text)?;
-        Ok(Self { path: path.to_owned(), current: ArcSwap::from_pointee(flags), fault: Mutex::default() })
-    }
-
-    fn hear(&self, event: notify::Result<notify::Event>) {
-        match event {
-            Ok(event) if self.is_concerned_by(&event) => self.reload(),
-            Ok(_) => {}
-            Err(error) => self.report(format!("{}: cannot be watched: {error}", self.path.display())),
-        }
-    }
-
-    /// Most of what happens in the folder is not about the flags. Answering the writes to a log file beside
-    /// them with a line in that log would never end, and neither would answering the reading of the file.
-    fn is_concerned_by(&self, event: &notify::Event) -> bool {
-        let concerns = |path: &PathBuf| {
-            let name = path.file_name();
-            name == self.path.file_name() || name.is_some_and(|name| name == CONFIG_MAP_LINK)
-        };
-        if event.kind.is_access() && !is_end_of_writing(event) {
-            return false;
-        }
-        // Events were lost; any of them could have been about the file.
-        event.need_rescan() || event.paths.iter().any(concerns)
-    }
-
-    /// Takes the file as it is now, unless it is faulty or says what is known already. An empty file is what
-    /// an editor leaves for a moment between truncating and writing; it is not taken for "no flags".
-    fn reload(&self) {
-        let path = self.path.display().to_string();
-        let read = document::read_file(&self.path).map_err(Faults::from);
-        if read.as_ref().is_ok_and(|text| text.trim().is_empty()) {
-            return;
-        }
-        match read.and_then(|text| set::parse(&path, &text)) {
-            Ok(flags) => {
-                self.mended();
-                if **self.current.load() != flags {
-                    self.current.store(Arc::new(flags));
-                    tracing::info!(path, "flags changed");
-                }
-            }
-            Err(faults) => self.report(faults.to_string()),
-        }
-    }
-
-    /// Logged once, however often the same is found.
-    fn report(&self, fault: String) {
-        let mut last = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.as_ref() != Some(&fault) {
-            tracing::error!(fault, "flags not changed");
-            *last = Some(fault);
-        }
-    }
-
-    fn mended(&self) {
-        let last = self.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if last.is_some() {
-            tracing::info!(path = %self.path.display(), "flags can be read again");
-        }
-    }
-
-    fn fault(&self) -> Option<String> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// Watches the folder rather than the file: editors and `kubectl` replace files, and a watch on the
-/// replaced file would hear nothing more.
-fn watch_folder_of(path: &Path, handler: impl EventHandler) -> notify::Result<RecommendedWatcher> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    let mut watcher = notify::recommended_watcher(handler)?;
-    watcher.watch(&folder, RecursiveMode::NonRecursive)?;
-    Ok(watcher)
-}
-
-fn is_end_of_writing(event: &notify::Event) -> bool {
-    use notify::event::{AccessKind, AccessMode, EventKind};
-    matches!(event.kind, EventKind::Access(AccessKind::Close(AccessMode::Write)))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, time::Duration};
+    use std::{fs, path::Path, sync::Barrier, thread};
+
+    use duologue_actors::{action::Catalogue, protocol::GlobalId, testing::an_action};
+    use tempfile::TempDir;
 
     use super::*;
+    use crate::config::FlagsSource;
 
-    /// A flip is promised to be seen within a second.
-    const PROMISED: Duration = Duration::from_secs(1);
-
-    fn is_on(flags: &FileFlags, flag: &str) -> bool {
-        flags.snapshot().enabled(flag, false, &[])
+    struct Files {
+        folder: TempDir,
+        config: FlagsConfig,
     }
 
-    async fn until(condition: impl Fn() -> bool) -> bool {
-        let poll = async {
-            let mut ticks = tokio::time::interval(Duration::from_millis(5));
-            while !condition() {
-                ticks.tick().await;
-            }
-        };
-        tokio::time::timeout(PROMISED, poll).await.is_ok()
-    }
-
-    #[tokio::test]
-    async fn a_flip_in_the_file_is_seen_within_a_second_and_a_held_snapshot_stays() {
+    fn files(start: &str) -> Files {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("flags.yaml");
-        fs::write(&path, "summarize: false\n").unwrap();
-        let flags = FileFlags::watch(&path).unwrap();
+        fs::write(&path, start).unwrap();
+        let config =
+            FlagsConfig { source: FlagsSource::File, path, changes: folder.path().join("data/changed.yaml") };
+        Files { folder, config }
+    }
+
+    impl Files {
+        fn open(&self) -> FileFlags {
+            let names = Names::of(&Catalogue::new(vec![an_action("chat").as_ref().clone()]));
+            FileFlags::open(&self.config, names).unwrap_or_else(|faults| panic!("{faults}"))
+        }
+    }
+
+    fn one(name: &str, change: Change) -> BTreeMap<String, Vec<Change>> {
+        BTreeMap::from([(name.to_owned(), vec![change])])
+    }
+
+    fn for_user(id: u64) -> Change {
+        Change::For(Target::Actor(GlobalId::of("User", id)), true)
+    }
+
+    fn described(flags: &FileFlags, name: &str) -> (String, Origin) {
+        (flags.snapshot().describe(name).unwrap_or_else(|| "not set".to_owned()), flags.get(name).origin)
+    }
+
+    #[test]
+    fn a_change_is_in_force_at_once_and_is_there_for_the_next_process() {
+        let files = files("a: true\nb: {actors: [gid://gitlab/User/2]}\n");
+        let flags = files.open();
         let held = flags.snapshot();
-        assert!(!is_on(&flags, "summarize"));
-
-        fs::write(&path, "summarize: true\n").unwrap();
-        assert!(until(|| is_on(&flags, "summarize")).await);
-        assert!(!held.enabled("summarize", false, &[]));
-    }
-
-    #[tokio::test]
-    async fn a_file_replaced_by_another_is_still_watched() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("flags.yaml");
-        fs::write(&path, "a: false\n").unwrap();
-        let flags = FileFlags::watch(&path).unwrap();
-        for (text, expected) in [("a: true\n", true), ("a: false\n", false)] {
-            let fresh = folder.path().join("flags.yaml.new");
-            fs::write(&fresh, text).unwrap();
-            fs::rename(&fresh, &path).unwrap();
-            assert!(until(|| is_on(&flags, "a") == expected).await, "{text}");
+        flags.change(&one("a", Change::Everyone(false))).unwrap();
+        flags.change(&one("b", for_user(3))).unwrap();
+        flags.change(&one("c", for_user(3))).unwrap();
+        for flags in [&flags, &files.open()] {
+            assert_eq!(described(flags, "a"), ("off".to_owned(), Origin::Changed));
+            assert_eq!(described(flags, "b"), ("on for 2 actors".to_owned(), Origin::Changed));
+            assert_eq!(described(flags, "c"), ("on for 1 actor".to_owned(), Origin::Changed));
+            let names: Vec<String> = flags.list().into_iter().map(|listed| listed.name).collect();
+            assert_eq!(names, ["a", "b", "c"]);
         }
-    }
-
-    #[tokio::test]
-    async fn a_faulty_or_vanished_file_changes_nothing_and_a_mended_one_counts_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("flags.yaml");
-        fs::write(&path, "a: true\n").unwrap();
-        let flags = FileFlags::watch(&path).unwrap();
-        fs::write(&path, "a: perhaps\n").unwrap();
-        flags.file.reload();
-        assert!(is_on(&flags, "a"));
-        assert!(flags.fault().unwrap().contains("flags.yaml:1:4: "), "{:?}", flags.fault());
-        fs::remove_file(&path).unwrap();
-        flags.file.reload();
-        assert!(is_on(&flags, "a"));
-        assert!(flags.fault().unwrap().contains("cannot be read"), "{:?}", flags.fault());
-        fs::write(&path, "a: true\nb: true\n").unwrap();
-        assert!(until(|| is_on(&flags, "b") && flags.fault().is_none()).await);
-    }
-
-    /// Writes every line it is given to a file, at once.
-    struct Log(PathBuf);
-
-    impl std::io::Write for Log {
-        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-            let mut file = fs::OpenOptions::new().create(true).append(true).open(&self.0)?;
-            file.write_all(text).map(|()| text.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
+        assert!(held.enabled("a", false, &[]), "a held snapshot stays");
+        assert_eq!(fs::read_to_string(&files.config.path).unwrap().lines().next(), Some("a: true"));
     }
 
     #[test]
-    fn a_fault_is_logged_once_even_when_the_log_lies_beside_the_flags() {
-        /// Nothing more is to come when the folder was quiet for so long.
-        const QUIET: Duration = Duration::from_millis(200);
-        /// By then it would never end.
-        const TOO_MANY: usize = 500;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("flags.yaml");
-        let log = folder.path().join("duologue.log");
-        fs::write(&path, "a: true\n").unwrap();
-        let file = FlagFile::read(&path).unwrap();
-        let (sender, events) = std::sync::mpsc::channel();
-        let _watcher = watch_folder_of(&path, sender).unwrap();
-        fs::write(&path, "a: perhaps\n").unwrap();
-        let writer = log.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_ansi(false).with_writer(move || Log(writer.clone())).finish();
-        let heard = tracing::subscriber::with_default(subscriber, || {
-            let events = std::iter::from_fn(|| events.recv_timeout(QUIET).ok()).take(TOO_MANY);
-            events.inspect(|event| assert!(event.is_ok())).map(|event| file.hear(event)).count()
+    fn an_undone_change_lets_the_file_speak_again() {
+        let files = files("a: true\n");
+        let flags = files.open();
+        flags.change(&one("a", Change::Everyone(false))).unwrap();
+        flags.change(&one("b", Change::Everyone(false))).unwrap();
+        flags.reset("a").unwrap();
+        flags.reset("b").unwrap();
+        flags.reset("never_changed").unwrap();
+        assert_eq!(described(&flags, "a"), ("on".to_owned(), Origin::File));
+        assert_eq!(described(&files.open(), "b"), ("not set".to_owned(), Origin::Default));
+    }
+
+    #[test]
+    fn many_writers_lose_nothing_whether_in_one_process_or_in_several() {
+        const WRITERS: u64 = 8;
+        const CHANGES: u64 = 5;
+        let files = files("");
+        let shared = files.open();
+        let start = Barrier::new(8);
+        thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let (files, shared, start) = (&files, &shared, &start);
+                scope.spawn(move || {
+                    // Half of them are like other processes: they share nothing but the files.
+                    let own = files.open();
+                    let flags = if writer % 2 == 0 { shared } else { &own };
+                    start.wait();
+                    for change in 0..CHANGES {
+                        flags.change(&one("contended", for_user(writer * CHANGES + change))).unwrap();
+                        flags.change(&one(&format!("of_{writer}"), Change::Everyone(true))).unwrap();
+                    }
+                });
+            }
         });
-        assert!(heard < TOO_MANY);
-        let log = fs::read_to_string(log).unwrap();
-        assert_eq!(log.lines().count(), 1, "{log}");
-        assert!(log.contains("flags.yaml:1:4: "), "{log}");
+        let flags = files.open();
+        assert_eq!(flags.get("contended").flag.unwrap().actors.len() as u64, WRITERS * CHANGES);
+        assert_eq!(flags.list().len() as u64, WRITERS + 1);
     }
 
     #[test]
-    fn only_events_about_the_flags_are_answered() {
-        use notify::event::{Event, EventKind, Flag, ModifyKind};
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("flags.yaml");
-        fs::write(&path, "a: true\n").unwrap();
-        let file = FlagFile::read(&path).unwrap();
-        let event =
-            |name: &str| Event::new(EventKind::Modify(ModifyKind::Any)).add_path(folder.path().join(name));
-        assert!(file.is_concerned_by(&event("flags.yaml")));
-        assert!(file.is_concerned_by(&event("..data")));
-        assert!(file.is_concerned_by(&event("flags.yaml.new").add_path(path.clone())));
-        assert!(!file.is_concerned_by(&event("duologue.log")));
-        assert!(!file.is_concerned_by(&event("flags.yaml.swp")));
-        assert!(file.is_concerned_by(&Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+    fn what_cannot_be_is_refused_and_changes_nothing() {
+        let files = files("$groups: {team: [gid://gitlab/User/2]}\n");
+        let flags = files.open();
+        let licensed = an_action("chat").licensed_feature.clone();
+        let in_group = |group: &str| Change::For(Target::FeatureGroup(group.to_owned()), true);
+        let refused = [
+            (licensed.as_str(), Change::Everyone(true), "is a licensed feature"),
+            ("Not-A-Name", Change::Everyone(true), "cannot be the name of a flag"),
+            ("a", in_group("nobody"), "`nobody` is not a feature group: define it under `$groups`"),
+        ];
+        for (name, change, said) in refused {
+            let two = BTreeMap::from([
+                ("fine".to_owned(), vec![Change::Everyone(true)]),
+                (name.to_owned(), vec![change]),
+            ]);
+            let error = flags.change(&two).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        for (model, id) in [("Group", 10), ("Project", 20)] {
+            let target = Target::Actor(GlobalId::of(model, id));
+            for switch in ["ai_duo_chat_switch", "ai_global_switch"] {
+                for on in [true, false] {
+                    let error = flags.change(&one(switch, Change::For(target.clone(), on))).unwrap_err();
+                    let said = format!(
+                        "`{switch}` cannot be on or off for {model}:{id}: it is asked about the user"
+                    );
+                    assert!(error.to_string().starts_with(&said), "{error}");
+                }
+            }
+        }
+        assert!(!files.config.changes.exists() && flags.list().is_empty());
+        flags.change(&one("ai_global_switch", for_user(2))).unwrap();
+        flags.change(&one("a", in_group("team"))).unwrap();
+        assert!(flags.snapshot().enabled("a", false, &[GlobalId::of("User", 2)]));
     }
 
     #[test]
-    fn a_lost_watch_can_be_read_until_the_file_is_heard_of_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("flags.yaml");
-        fs::write(&path, "a: true\n").unwrap();
-        let file = FlagFile::read(&path).unwrap();
-        assert_eq!(file.fault(), None);
-        file.hear(Err(notify::Error::generic("too many files")));
-        assert!(file.fault().unwrap().contains("cannot be watched: too many files"), "{:?}", file.fault());
-        file.reload();
-        assert_eq!(file.fault(), None);
+    fn a_faulty_file_of_changes_is_not_written_over() {
+        let files = files("a: true\n");
+        let flags = files.open();
+        flags.change(&one("a", Change::Everyone(false))).unwrap();
+        fs::write(&files.config.changes, "a: perhaps\n").unwrap();
+        let error = flags.change(&one("b", Change::Everyone(true))).unwrap_err().to_string();
+        assert!(error.contains("changed.yaml:1:4: `a` must be true"), "{error}");
+        assert_eq!(fs::read_to_string(&files.config.changes).unwrap(), "a: perhaps\n");
+        assert_eq!(flags.snapshot().describe("a").as_deref(), Some("off"));
     }
 
-    /// As the kubelet mounts a config map: the file is a link into `..data`, itself a link it replaces.
-    #[cfg(unix)]
-    #[tokio::test]
-    async fn a_changed_config_map_is_seen() {
-        use std::os::unix::fs::symlink;
-        let folder = tempfile::tempdir().unwrap();
-        let mount = |version: &str, text: &str| {
-            fs::create_dir(folder.path().join(version)).unwrap();
-            fs::write(folder.path().join(version).join("flags.yaml"), text).unwrap();
-            symlink(version, folder.path().join("..data_tmp")).unwrap();
-            fs::rename(folder.path().join("..data_tmp"), folder.path().join("..data")).unwrap();
-        };
-        mount("..1", "a: false\n");
-        let path = folder.path().join("flags.yaml");
-        symlink("..data/flags.yaml", &path).unwrap();
-        let flags = FileFlags::watch(&path).unwrap();
-        mount("..2", "a: true\n");
-        assert!(until(|| is_on(&flags, "a")).await);
+    #[test]
+    fn a_change_that_cannot_be_written_is_not_in_force() {
+        let files = files("a: true\n");
+        let flags = files.open();
+        // The folder of the changes cannot be made: a file is in its place.
+        fs::write(files.folder.path().join("data"), "").unwrap();
+        let error = flags.change(&one("a", Change::Everyone(false))).unwrap_err();
+        assert!(matches!(error, ChangeError::Store(WriteError::Io { .. })), "{error:?}");
+        assert_eq!(described(&flags, "a"), ("on".to_owned(), Origin::File));
+    }
+
+    #[test]
+    fn a_flag_is_known_when_something_asks_about_it_or_somebody_set_it() {
+        let files = files("of_the_file: true\n");
+        let flags = files.open();
+        for known in ["of_the_file", "ai_global_switch", an_action("chat").feature_flag.as_str()] {
+            assert_eq!(flags.is_known(known), Ok(()));
+        }
+        assert_eq!(flags.is_known("ai_global_swich"), Err(Some("ai_global_switch".to_owned())));
+        assert_eq!(flags.is_known("zzz"), Err(None));
     }
 
     #[test]
     fn a_faulty_file_is_refused_at_the_start_and_a_missing_default_is_built_in() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("flags.yaml");
-        fs::write(&path, "a: perhaps\n").unwrap();
-        let faults = FileFlags::watch(&path).unwrap_err().to_string();
+        let mut files = files("a: perhaps\n");
+        let faults = FileFlags::watch(&files.config, Names::default()).unwrap_err().to_string();
         assert!(faults.contains("flags.yaml:1:4: "), "{faults}");
-        let flags = FileFlags::watch(&folder.path().join("demo/flags.yaml")).unwrap();
-        assert!(is_on(&flags, "summarize_comments_ai"));
+        files.config.path = files.folder.path().join(Path::new("demo/flags.yaml"));
+        let flags = files.open();
+        assert!(flags.snapshot().enabled("summarize_comments_ai", false, &[]));
         assert!(!flags.snapshot().enabled("expanded_ai_logging", true, &[]));
+        flags.change(&one("summarize_comments_ai", Change::Everyone(false))).unwrap();
+        assert!(!files.open().snapshot().enabled("summarize_comments_ai", true, &[]));
     }
 }

@@ -1,8 +1,9 @@
-//! Plain HTTP: the GraphQL endpoint and what operators ask.
+//! Plain HTTP: the GraphQL endpoint, what admins change and what operators ask.
 
 pub mod accept;
 pub mod credentials;
 pub mod error;
+pub mod features;
 pub mod graphql;
 pub mod health;
 pub mod metrics;

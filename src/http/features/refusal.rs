@@ -1,0 +1,112 @@
+//! Refusals in the words and forms of GitLab's REST API: `{"message": "403 Forbidden"}`, and `{"error": ...}`
+//! for a parameter that is not as it should be.
+
+use actix_web::{
+    HttpResponse,
+    http::{
+        StatusCode,
+        header::{ALLOW, CACHE_CONTROL, RETRY_AFTER},
+    },
+};
+use serde_json::json;
+
+use crate::http::error::Refused;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    Method,
+    /// What is asked for cannot be done.
+    BadRequest(String),
+    /// A parameter is not as it should be.
+    Parameter(String),
+    /// The body did not arrive, or not as it should have.
+    Body(Refused),
+    /// A `Content-Type` that is not read.
+    MediaType,
+    /// Not now.
+    Unavailable(String),
+}
+
+/// A client that asks again sooner hardly finds anything changed.
+const RETRY_SECONDS: u8 = 1;
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BadRequest(_) | Self::Parameter(_) => StatusCode::BAD_REQUEST,
+            Self::Body(refused) => refused.status(),
+            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    pub fn response(&self) -> HttpResponse {
+        let status = self.status();
+        let body = match self {
+            Self::Parameter(error) => json!({ "error": error }),
+            Self::BadRequest(reason) => json!({ "message": format!("400 Bad request - {reason}") }),
+            Self::Body(refused) => json!({ "message": format!("{status} - {refused}") }),
+            Self::Unavailable(reason) => json!({ "message": format!("{status} - {reason}") }),
+            Self::MediaType => json!({
+                "error": "The provided content-type is not supported: send application/json or \
+                          application/x-www-form-urlencoded"
+            }),
+            _ => json!({ "message": status.to_string() }),
+        };
+        let mut response = HttpResponse::build(status);
+        response.insert_header((CACHE_CONTROL, "no-store"));
+        match self {
+            Self::Unauthorized => drop(response.insert_header(("www-authenticate", "Bearer"))),
+            Self::Method => drop(response.insert_header((ALLOW, "GET, POST, DELETE"))),
+            Self::Unavailable(_) => drop(response.insert_header((RETRY_AFTER, RETRY_SECONDS.to_string()))),
+            // The rest of such a body is not read.
+            Self::Body(_) => drop(response.force_close()),
+            _ => {}
+        }
+        response.json(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_web::test]
+    async fn every_refusal_has_the_form_gitlabs_clients_read() {
+        let all = [
+            Refusal::Unauthorized,
+            Refusal::Forbidden,
+            Refusal::NotFound,
+            Refusal::Method,
+            Refusal::BadRequest("ghost is not found!".to_owned()),
+            Refusal::Parameter("value is missing".to_owned()),
+            Refusal::Body(Refused::TooLarge(65_536)),
+            Refusal::MediaType,
+            Refusal::Unavailable("the disk is full".to_owned()),
+        ];
+        let mut lines = Vec::new();
+        for refusal in all {
+            let body = actix_web::body::to_bytes(refusal.response().into_body()).await.unwrap();
+            lines.push(format!("{} {}", refusal.status().as_u16(), String::from_utf8_lossy(&body)));
+        }
+        let expected = [
+            r#"401 {"message":"401 Unauthorized"}"#,
+            r#"403 {"message":"403 Forbidden"}"#,
+            r#"404 {"message":"404 Not Found"}"#,
+            r#"405 {"message":"405 Method Not Allowed"}"#,
+            r#"400 {"message":"400 Bad request - ghost is not found!"}"#,
+            r#"400 {"error":"value is missing"}"#,
+            r#"413 {"message":"413 Payload Too Large - the body is larger than 65536 bytes"}"#,
+            r#"415 {"error":"The provided content-type is not supported: send application/json or application/x-www-form-urlencoded"}"#,
+            r#"503 {"message":"503 Service Unavailable - the disk is full"}"#,
+        ];
+        assert_eq!(lines, expected);
+    }
+}
