@@ -8,7 +8,9 @@ use duologue_actors::action::{Action, Catalogue};
 
 use crate::{
     builtin,
+    config::{Config, UnlistedFeatures},
     document::{self, Fault, Faults, Place},
+    unit_primitives::UnitPrimitives,
 };
 
 mod file;
@@ -18,20 +20,40 @@ mod prompt;
 mod sample;
 
 pub use input::KNOWN_TYPES;
+pub(crate) use names::is_snake_case;
+
+use file::Places;
 
 /// Where the catalogue lies unless the configuration says otherwise.
 pub const SHIPPED: &str = "catalogue";
 
-/// Reads and checks every `*.yaml` of the folder. `model_names` are the models an action may name.
+/// What an action may name, and what is made of what its file leaves open.
+#[derive(Clone, Debug)]
+pub struct Rules<'a> {
+    pub models: Vec<&'a str>,
+    pub unit_primitives: &'a UnitPrimitives,
+    /// Of an action that gives no maturity.
+    pub unlisted: UnlistedFeatures,
+}
+
+impl<'a> Rules<'a> {
+    #[must_use]
+    pub fn of(config: &'a Config, unit_primitives: &'a UnitPrimitives) -> Self {
+        let models = config.models.keys().map(String::as_str).collect();
+        Self { models, unit_primitives, unlisted: config.deployment.unlisted_features }
+    }
+}
+
+/// Reads and checks every `*.yaml` of the folder.
 ///
 /// The built-in catalogue is read when `path` is the shipped default and nothing is there.
 ///
 /// # Errors
 /// Everything that is wrong, in all files.
-pub fn load(path: &Path, model_names: &[&str]) -> Result<Catalogue, Faults> {
+pub fn load(path: &Path, rules: &Rules<'_>) -> Result<Catalogue, Faults> {
     let sources =
         if builtin::stands_in_for(path, SHIPPED) { builtin_sources() } else { folder_sources(path)? };
-    check(&sources, model_names)
+    check(&sources, rules)
 }
 
 /// One file of the catalogue before it is understood.
@@ -43,11 +65,17 @@ struct Source {
     text: Result<String, Fault>,
 }
 
-/// An action that is right in itself, and where its name stands.
+/// An action that is right in itself, and where its names stand.
 struct Parsed {
     path: String,
-    name_place: Place,
+    places: Places,
     action: Action,
+}
+
+impl Parsed {
+    fn fault(&self, place: Place, reason: String) -> Fault {
+        Fault { file: self.path.clone(), place: Some(place), reason }
+    }
 }
 
 fn builtin_sources() -> Vec<Source> {
@@ -83,16 +111,17 @@ fn stem(path: &Path) -> String {
     path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn check(sources: &[Source], model_names: &[&str]) -> Result<Catalogue, Faults> {
+fn check(sources: &[Source], rules: &Rules<'_>) -> Result<Catalogue, Faults> {
     let mut faults = Vec::new();
     let mut parsed = Vec::new();
     for source in sources {
-        match parse(source, model_names) {
+        match parse(source, rules) {
             Ok(action) => parsed.push(action),
             Err(Faults(found)) => faults.extend(found),
         }
     }
     faults.extend(clashes(&parsed));
+    faults.extend(flags_like_features(&parsed));
     if faults.is_empty() {
         Ok(Catalogue::new(parsed.into_iter().map(|parsed| parsed.action).collect()))
     } else {
@@ -100,10 +129,10 @@ fn check(sources: &[Source], model_names: &[&str]) -> Result<Catalogue, Faults> 
     }
 }
 
-fn parse(source: &Source, model_names: &[&str]) -> Result<Parsed, Faults> {
+fn parse(source: &Source, rules: &Rules<'_>) -> Result<Parsed, Faults> {
     let text = source.text.as_ref().map_err(|fault| Faults::from(fault.clone()))?;
-    let (name_place, action) = file::read(&source.path, &source.stem, text, model_names)?;
-    Ok(Parsed { path: source.path.clone(), name_place, action })
+    let (places, action) = file::read(&source.path, &source.stem, text, rules)?;
+    Ok(Parsed { path: source.path.clone(), places, action })
 }
 
 /// Two actions whose names would be one field of `aiAction`: `a_1` and `a1` are both `a1` there.
@@ -114,8 +143,7 @@ fn clashes(parsed: &[Parsed]) -> Vec<Fault> {
         let field = candidate.action.graphql_name();
         if let Some(first) = seen.get(&field) {
             let reason = format!("the field `{field}` of `aiAction` is already taken by {}", first.path);
-            let place = Some(candidate.name_place);
-            faults.push(Fault { file: candidate.path.clone(), place, reason });
+            faults.push(candidate.fault(candidate.places.name, reason));
         } else {
             seen.insert(field, candidate);
         }
@@ -123,5 +151,25 @@ fn clashes(parsed: &[Parsed]) -> Vec<Fault> {
     faults
 }
 
+/// No flag may be set whose name is that of a licensed feature, of whichever action: one that is asked about would
+/// be off for ever.
+fn flags_like_features(parsed: &[Parsed]) -> Vec<Fault> {
+    let mut licensed: BTreeMap<&str, &Parsed> = BTreeMap::new();
+    for candidate in parsed {
+        licensed.entry(&candidate.action.licensed_feature).or_insert(candidate);
+    }
+    let fault = |candidate: &Parsed| {
+        let flag = &candidate.action.feature_flag;
+        let other = licensed.get(flag.as_str())?;
+        let (path, Place { line, column }) = (&other.path, other.places.licensed_feature);
+        let reason = format!(
+            "the feature flag must not be called like a licensed feature, and `{flag}` is one at \
+             {path}:{line}:{column}"
+        );
+        Some(candidate.fault(candidate.places.feature_flag, reason))
+    };
+    parsed.iter().filter_map(fault).collect()
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

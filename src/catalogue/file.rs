@@ -1,9 +1,16 @@
 //! One file of the catalogue, read into an action.
 
-use duologue_actors::action::{self, Action, InputField, Maturity, ResourceRule};
+use duologue_actors::{
+    action::{self, Action, InputField, Maturity, ResourceRule},
+    completion::EXPANDED_LOGGING,
+    feature_flag::{CHAT_SWITCH, GLOBAL_SWITCH},
+};
 
-use super::{input, names, prompt};
-use crate::document::{self, Faults, Fields, Node, Place, Report, as_text};
+use super::{Rules, input, names, prompt};
+use crate::{
+    config::UnlistedFeatures,
+    document::{self, Faults, Fields, Node, Place, Report, as_text},
+};
 
 /// What a resource can be.
 const RESOURCE_TYPES: &[&str] =
@@ -12,11 +19,27 @@ const RESOURCE_TYPES: &[&str] =
 /// The model of an action that names none.
 const DEFAULT_MODEL: &str = "default";
 
-/// Reads one file; returns the action and where its name stands.
-pub(super) fn read(path: &str, stem: &str, text: &str, models: &[&str]) -> Result<(Place, Action), Faults> {
+/// The flags that are there without any action.
+const TAKEN_FLAGS: [&str; 3] = [CHAT_SWITCH, GLOBAL_SWITCH, EXPANDED_LOGGING];
+
+/// Where in the file stands what other files must agree with.
+#[derive(Clone, Copy)]
+pub(super) struct Places {
+    pub name: Place,
+    pub feature_flag: Place,
+    pub licensed_feature: Place,
+}
+
+/// Reads one file.
+pub(super) fn read(
+    path: &str,
+    stem: &str,
+    text: &str,
+    rules: &Rules<'_>,
+) -> Result<(Places, Action), Faults> {
     let document = document::parse(path, text)?;
     let mut report = Report::new(path);
-    let action = action(&document, stem, text, models, &mut report);
+    let action = action(&document, stem, text, rules, &mut report);
     report.conclude(action)
 }
 
@@ -24,30 +47,34 @@ fn action(
     document: &Node,
     stem: &str,
     text: &str,
-    models: &[&str],
+    rules: &Rules<'_>,
     report: &mut Report,
-) -> Option<(Place, Action)> {
+) -> Option<(Places, Action)> {
     let mut fields = Fields::of(document, "an action", report)?;
     let name = name(&mut fields, stem, report);
     let description = fields.text("description", report).map(|(_, text)| text.trim().to_owned());
-    let gate = gate(&mut fields, report);
-    let unit_primitive = snake_case(&mut fields, "unit_primitive", report);
-    let maturity = maturity(&mut fields, report);
+    let feature_flag = name_of_flag(&mut fields, "feature_flag", report);
+    let flag_default = fields.bool("flag_default", report).unwrap_or(false);
+    let licensed_feature = name_of_flag(&mut fields, "licensed_feature", report);
+    let unit_primitive = unit_primitive(&mut fields, rules, report);
+    let maturity = maturity(&mut fields, rules.unlisted, report);
     let (resource, resource_types) = resource(&mut fields, report);
     let input = input::read(fields.map("input", report), report);
     let cache_response = cache_response(&mut fields, &input, report);
-    let model = model(&mut fields, models, report);
+    let model = model(&mut fields, &rules.models, report);
     let prompt = prompt::read(&mut fields, &prompt::Scope { source: text, resource, input: &input }, report);
     fields.finish(report);
 
-    let ((name_place, name), (feature_flag, flag_default, licensed_feature)) = (name?, gate?);
+    let (name_place, name) = name?;
+    let ((flag_place, feature_flag), (feature_place, licensed_feature)) = (feature_flag?, licensed_feature?);
+    let places = Places { name: name_place, feature_flag: flag_place, licensed_feature: feature_place };
     let action = Action {
         description: description.unwrap_or_else(|| sentence(&name)),
         name,
         feature_flag,
         flag_default,
         licensed_feature,
-        unit_primitive: unit_primitive?.1,
+        unit_primitive: unit_primitive?,
         maturity: maturity?,
         resource,
         resource_types,
@@ -56,7 +83,7 @@ fn action(
         model: model?,
         prompt: prompt?,
     };
-    Some((name_place, action))
+    Some((places, action))
 }
 
 fn name(fields: &mut Fields, stem: &str, report: &mut Report) -> Option<(Place, String)> {
@@ -70,23 +97,24 @@ fn name(fields: &mut Fields, stem: &str, report: &mut Report) -> Option<(Place, 
     Some((place, name.to_owned()))
 }
 
-/// The flag, its state when nothing is known of it, and the licensed feature.
-fn gate(fields: &mut Fields, report: &mut Report) -> Option<(String, bool, String)> {
-    let flag = snake_case(fields, "feature_flag", report);
-    let flag_default = fields.bool("flag_default", report).unwrap_or(false);
-    let feature = snake_case(fields, "licensed_feature", report);
-    let ((place, flag), (_, feature)) = (flag?, feature?);
-    if flag == feature {
-        report.fault(
-            place,
-            format!("the feature flag must not be called like the licensed feature, `{feature}`"),
-        );
+fn unit_primitive(fields: &mut Fields, rules: &Rules<'_>, report: &mut Report) -> Option<String> {
+    let (place, name) = fields.required_text("unit_primitive", report)?;
+    if let Some(fault) = rules.unit_primitives.fault(name) {
+        report.fault(place, fault);
     }
-    Some((flag, flag_default, feature))
+    Some(name.to_owned())
 }
 
-fn maturity(fields: &mut Fields, report: &mut Report) -> Option<Maturity> {
-    let (place, word) = fields.required_text("maturity", report)?;
+/// The stage a file gives. Without one the action is in no list of stages, and the configuration says what
+/// becomes of it.
+fn maturity(fields: &mut Fields, unlisted: UnlistedFeatures, report: &mut Report) -> Option<Maturity> {
+    if fields.take("maturity").is_none() {
+        return Some(match unlisted {
+            UnlistedFeatures::Allow => Maturity::Ga,
+            UnlistedFeatures::Refuse => Maturity::Unlisted,
+        });
+    }
+    let (place, word) = fields.text("maturity", report)?;
     match word {
         "experimental" => Some(Maturity::Experimental),
         "beta" => Some(Maturity::Beta),
@@ -162,8 +190,15 @@ fn model(fields: &mut Fields, models: &[&str], report: &mut Report) -> Option<St
     Some(name.to_owned())
 }
 
-fn snake_case(fields: &mut Fields, key: &'static str, report: &mut Report) -> Option<(Place, String)> {
+/// The name of a flag, or of a licensed feature, like which no flag may be called.
+fn name_of_flag(fields: &mut Fields, key: &'static str, report: &mut Report) -> Option<(Place, String)> {
     let (place, name) = fields.required_text(key, report)?;
+    if TAKEN_FLAGS.contains(&name) {
+        report.fault(
+            place,
+            format!("`{key}` must not be `{name}`: the server has a flag of that name for itself"),
+        );
+    }
     if !names::is_snake_case(name) {
         report.fault(place, format!("`{key}` must be snake_case, such as summarize_comments, not `{name}`"));
     }

@@ -15,7 +15,7 @@ const RESERVED_FIELDS: &[&str] = &[
 const RESERVED_VALUES: &[&str] = &["true", "false", "null"];
 
 /// `words_like_this_1`: lower case letters and digits, single underscores, a letter first.
-pub(super) fn is_snake_case(name: &str) -> bool {
+pub(crate) fn is_snake_case(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.split('_').all(|word| {
             !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())

@@ -6,6 +6,7 @@ use duologue_actors::action::{Maturity, ResourceRule};
 use tempfile::TempDir;
 
 use super::*;
+use crate::unit_primitives;
 
 const GOOD: &str = "\
 name: amazing_new_ai_feature
@@ -26,6 +27,28 @@ prompt:
     context: {{ input.user_input }}
 ";
 
+/// What `amazing_new_ai_feature` may name.
+fn load(path: &Path) -> Result<Catalogue, Faults> {
+    load_where(path, UnlistedFeatures::Allow)
+}
+
+fn load_where(path: &Path, unlisted: UnlistedFeatures) -> Result<Catalogue, Faults> {
+    let unit_primitives = unit_primitives::tests::registered("amazing_feature: {description: Amazes}\n");
+    super::load(path, &Rules { models: vec!["default"], unit_primitives: &unit_primitives, unlisted })
+}
+
+/// The catalogue of the source tree.
+pub(crate) fn shipped() -> Catalogue {
+    shipped_at(&Path::new(env!("CARGO_MANIFEST_DIR")).join(SHIPPED))
+}
+
+fn shipped_at(path: &Path) -> Catalogue {
+    let unit_primitives = unit_primitives::tests::shipped();
+    let unlisted = UnlistedFeatures::Refuse;
+    let rules = Rules { models: vec!["default"], unit_primitives: &unit_primitives, unlisted };
+    super::load(path, &rules).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
@@ -37,7 +60,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 /// The faults of one file called `amazing_new_ai_feature.yaml`, without the folder's name.
 fn faults(text: &str) -> Vec<String> {
     let folder = folder(&[("amazing_new_ai_feature.yaml", text)]);
-    let Err(Faults(faults)) = load(folder.path(), &["default"]) else {
+    let Err(Faults(faults)) = load(folder.path()) else {
         return Vec::new();
     };
     faults.iter().map(|fault| fault.to_string().split_once("feature.yaml:").unwrap().1.to_owned()).collect()
@@ -53,7 +76,7 @@ fn fault_of_change(from: &str, to: &str) -> String {
 #[test]
 fn a_new_file_is_a_new_action() {
     let folder = folder(&[("amazing_new_ai_feature.yaml", GOOD)]);
-    let catalogue = load(folder.path(), &["default"]).unwrap();
+    let catalogue = load(folder.path()).unwrap();
     let action = catalogue.get("amazing_new_ai_feature").unwrap();
     assert_eq!(action.graphql_name(), "amazingNewAiFeature");
     assert_eq!(action.description, "Amazing new ai feature");
@@ -69,7 +92,7 @@ fn the_shipped_catalogue_is_right_and_is_built_in() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("catalogue");
     let nowhere = tempfile::tempdir().unwrap().path().join("catalogue/");
     for path in [shipped, nowhere] {
-        let catalogue = load(&path, &["default"]).unwrap_or_else(|faults| panic!("{faults}"));
+        let catalogue = shipped_at(&path);
         let names: Vec<&str> = catalogue.iter().map(|action| action.name.as_str()).collect();
         assert_eq!(names, ["chat", "explain_code", "generate_description", "summarize_comments"]);
         assert!(catalogue.get("chat").unwrap().cache_response);
@@ -79,7 +102,7 @@ fn the_shipped_catalogue_is_right_and_is_built_in() {
 #[test]
 fn a_missing_folder_of_ones_own_is_a_fault() {
     let nowhere = tempfile::tempdir().unwrap().path().join("actions");
-    let faults = load(&nowhere, &["default"]).unwrap_err();
+    let faults = load(&nowhere).unwrap_err();
     assert!(faults.to_string().contains("actions: the catalogue cannot be read"), "{faults}");
 }
 
@@ -87,7 +110,7 @@ fn a_missing_folder_of_ones_own_is_a_fault() {
 fn all_faults_of_all_files_are_named_at_once() {
     let broken = GOOD.replace("maturity: ga", "maturity: old\ncolour: red");
     let folder = folder(&[("amazing_new_ai_feature.yaml", &broken), ("other.yaml", "name: [\n")]);
-    let Faults(faults) = load(folder.path(), &["default"]).unwrap_err();
+    let Faults(faults) = load(folder.path()).unwrap_err();
     assert_eq!(faults.len(), 3, "{faults:?}");
 }
 
@@ -95,11 +118,31 @@ fn all_faults_of_all_files_are_named_at_once() {
 #[case("name: amazing_new_ai_feature", "name: other", "1:7: the file must be called other.yaml")]
 #[case("maturity: ga", "maturity: old", "5:11: unknown maturity `old`; known: experimental, beta, ga")]
 #[case("maturity: ga", "maturity: ga\ncolour: red", "6:1: unknown key `colour`; known here: name,")]
-#[case("maturity: ga\n", "", "1:1: `maturity` is missing")]
+#[case(
+    "unit_primitive: amazing_feature",
+    "unit_primitive: amazing_faeture",
+    "4:17: unknown unit primitive `amazing_faeture`; did you mean `amazing_feature`?"
+)]
+#[case("unit_primitive: amazing_feature\n", "", "1:1: `unit_primitive` is missing")]
+#[case(
+    "unit_primitive: amazing_feature",
+    "unit_primitive: brew_coffee",
+    "4:17: unknown unit primitive `brew_coffee`; register it in primitives.yaml"
+)]
 #[case(
     "feature_flag: amazing_new_ai_feature_flag",
     "feature_flag: ai_features",
-    "2:15: the feature flag must not"
+    "2:15: the feature flag must not be called like a licensed feature, and `ai_features` is one at "
+)]
+#[case(
+    "feature_flag: amazing_new_ai_feature_flag",
+    "feature_flag: ai_global_switch",
+    "2:15: `feature_flag` must not be `ai_global_switch`: the server has a flag"
+)]
+#[case(
+    "licensed_feature: ai_features",
+    "licensed_feature: ai_duo_chat_switch",
+    "3:19: `licensed_feature` must not be `ai_duo_chat_switch`"
 )]
 #[case("feature_flag: amazing", "feature_flag: Amazing", "2:15: `feature_flag` must be snake_case")]
 #[case(
@@ -176,8 +219,26 @@ fn two_actions_that_are_one_field_in_graphql_are_refused() {
     let first = GOOD.replace("name: amazing_new_ai_feature\n", "name: top_3\n");
     let second = GOOD.replace("name: amazing_new_ai_feature\n", "name: top3\n");
     let folder = folder(&[("top_3.yaml", &first), ("top3.yaml", &second)]);
-    let faults = load(folder.path(), &["default"]).unwrap_err().to_string();
+    let faults = load(folder.path()).unwrap_err().to_string();
     assert!(faults.contains("1:7: the field `top3` of `aiAction` is already taken by"), "{faults}");
+}
+
+#[test]
+fn a_flag_called_like_the_licensed_feature_of_another_action_is_refused_and_both_files_are_named() {
+    let chat = GOOD.replace("name: amazing_new_ai_feature\n", "name: chat\n");
+    let explain = GOOD
+        .replace("name: amazing_new_ai_feature\n", "name: explain\n")
+        .replace("amazing_new_ai_feature_flag", "ai_features")
+        .replace("licensed_feature: ai_features", "licensed_feature: explain_code");
+    let folder = folder(&[("chat.yaml", &chat), ("explain.yaml", &explain)]);
+    let Faults(faults) = load(folder.path()).unwrap_err();
+    let path = |file: &str| folder.path().join(file).display().to_string();
+    let expected = format!(
+        "{}:2:15: the feature flag must not be called like a licensed feature, and `ai_features` is one at {}:3:19",
+        path("explain.yaml"),
+        path("chat.yaml")
+    );
+    assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
 }
 
 #[test]
@@ -185,7 +246,17 @@ fn a_provider_may_have_a_prompt_of_its_own() {
     let with =
         format!("{GOOD}  for:\n    vertex_ai:\n      system: S\n      user: '{{{{ input.user_input }}}}'\n");
     let folder = folder(&[("amazing_new_ai_feature.yaml", &with)]);
-    let action = load(folder.path(), &["default"]).unwrap().get("amazing_new_ai_feature").unwrap();
+    let action = load(folder.path()).unwrap().get("amazing_new_ai_feature").unwrap();
     assert_eq!(action.prompt.text_for("vertex_ai").system, "S");
     assert!(action.prompt.text_for("embedded").user.starts_with("You write"));
+}
+
+#[test]
+fn an_action_in_no_list_of_stages_is_finished_or_refused_as_the_settings_say() {
+    let folder = folder(&[("amazing_new_ai_feature.yaml", &GOOD.replace("maturity: ga\n", ""))]);
+    let maturity = |unlisted| {
+        load_where(folder.path(), unlisted).unwrap().get("amazing_new_ai_feature").unwrap().maturity
+    };
+    assert_eq!(maturity(UnlistedFeatures::Allow), Maturity::Ga);
+    assert_eq!(maturity(UnlistedFeatures::Refuse), Maturity::Unlisted);
 }
