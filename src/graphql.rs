@@ -109,6 +109,8 @@ pub struct GraphqlParts {
     pub config: GraphqlConfig,
     /// The GitLab version clients choose their queries by.
     pub advertised_version: String,
+    /// Whether a caller without a token is nobody. Otherwise the Auth actor says who they are.
+    pub needs_token: bool,
 }
 
 /// The one GraphQL service of the process.
@@ -186,6 +188,12 @@ impl Graphql {
         self.schema.sdl()
     }
 
+    /// Whether a caller without a token is nobody.
+    #[must_use]
+    pub fn needs_token(&self) -> bool {
+        self.parts.needs_token
+    }
+
     /// The document, if it keeps within the limits and has its variables.
     fn prepare(&self, request: &mut GraphqlRequest) -> Result<ExecutableDocument, Box<Response>> {
         let document = self.parse(request)?;
@@ -211,9 +219,9 @@ impl Graphql {
         Ok(document)
     }
 
-    /// Anonymous callers are nobody; credentials that are there must be good.
+    /// Anonymous callers are nobody where tokens are asked for; credentials that are there must be good.
     async fn identify(&self, credentials: &Credentials) -> Result<Option<Identity>, Failure> {
-        if credentials.token.is_none() {
+        if credentials.token.is_none() && self.needs_token() {
             return Ok(None);
         }
         self.parts.entrance.identify(credentials.clone()).await.map(Some)

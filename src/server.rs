@@ -14,10 +14,11 @@ use crate::{
     admission::Admission,
     config::ServerConfig,
     graphql::Graphql,
-    http::{self, error::Refused, health::Part},
+    http::{self, error::Refused, features::Features, health::Part},
     websocket::Sockets,
 };
 
+mod bypass;
 pub mod connections;
 mod drain;
 mod socket_options;
@@ -36,6 +37,7 @@ pub struct Edge {
     pub sockets: Sockets,
     pub entrance: Entrance,
     pub admission: Admission,
+    pub features: Features,
     /// The parts outside the pipeline that readiness lists.
     pub parts: Vec<Part>,
     pub connections: Connections,
@@ -51,10 +53,24 @@ pub fn routes(routes: &mut ServiceConfig) {
                 .route(web::get().to(http::graphql::get))
                 .default_service(web::to(http::graphql::other)),
         )
+        .service(features(http::features::PATH, "").route(web::get().to(http::features::list)))
+        .service(
+            features(http::features::PATH, "/definitions").route(web::get().to(http::features::definitions)),
+        )
+        .service(
+            features(http::features::PATH, "/{name}")
+                .route(web::get().to(http::features::show))
+                .route(web::post().to(http::features::set))
+                .route(web::delete().to(http::features::delete)),
+        )
         .service(operators("/-/liveness").route(web::get().to(http::health::liveness)))
         .service(operators("/-/readiness").route(web::get().to(http::health::readiness)))
         .service(operators("/metrics").route(web::get().to(http::metrics::metrics)))
         .default_service(web::to(async || Refused::NoSuchPath.response()));
+}
+
+fn features(path: &str, below: &str) -> actix_web::Resource {
+    web::resource(format!("{path}{below}")).default_service(web::to(http::features::other))
 }
 
 fn operators(path: &str) -> actix_web::Resource {
@@ -83,6 +99,7 @@ pub fn bind(config: &ServerConfig, edge: Edge) -> io::Result<Server> {
         App::new()
             .app_data(shared.clone())
             .wrap(from_fn(connections::refuse_surplus))
+            .wrap(from_fn(bypass::refuse_others))
             .wrap(from_fn(watch::trace))
             .configure(routes)
     })

@@ -7,6 +7,7 @@
 //! | `frames`, `close` | its messages and close codes as they stand on the wire |
 //! | `keepalive` | when to ping, and what a pong acknowledges |
 //! | `origin`, `credentials`, `rate`, `connections` | who may connect, and how much they may send |
+//! | `recheck` | when the credentials of a live socket are looked at again, and what that means |
 //! | `intake` | what is too large, before it is in memory |
 //! | `session`, `inbound`, `writer`, `subscriptions`, `operations` | the socket itself: one task that does what was decided |
 //! | `departure` | when each socket leaves at a shutdown |
@@ -27,7 +28,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::{
         StatusCode,
-        header::{HOST, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL},
+        header::{HOST, HeaderMap, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL},
     },
     rt, web,
 };
@@ -42,7 +43,11 @@ use self::{
     connections::Connections, departure::Departures, graphql_transport_ws::SUBPROTOCOL, inbound::Inbound,
     origin::Origin, session::Session,
 };
-use crate::{config::WebsocketConfig, graphql::Graphql, http};
+use crate::{
+    config::{AuthConfig, WebsocketConfig},
+    graphql::Graphql,
+    http,
+};
 
 mod close;
 mod connections;
@@ -56,6 +61,7 @@ mod keepalive;
 mod operations;
 mod origin;
 mod rate;
+mod recheck;
 mod session;
 mod subscriptions;
 mod writer;
@@ -70,6 +76,8 @@ struct Shared {
     clock: Clock,
     config: WebsocketConfig,
     allowed_origins: Vec<String>,
+    /// How often the credentials of a live socket are looked at again.
+    recheck: Duration,
     connections: Connections,
     departures: Departures,
     /// Sockets there ever were.
@@ -97,6 +105,7 @@ impl Sockets {
         clock: Clock,
         config: WebsocketConfig,
         allowed_origins: Vec<String>,
+        auth: &AuthConfig,
     ) -> Self {
         Self(Arc::new(Shared {
             graphql,
@@ -104,6 +113,7 @@ impl Sockets {
             clock,
             config,
             allowed_origins,
+            recheck: auth.recheck(),
             connections: Connections::default(),
             departures: Departures::default(),
             numbers: AtomicU64::new(0),
@@ -129,10 +139,15 @@ impl Sockets {
         self.0.connections.open()
     }
 
+    /// Whether a request comes from a web page of another site.
+    #[must_use]
+    pub fn is_of_foreign_page(&self, headers: &HeaderMap) -> bool {
+        self.0.origin(headers) == Origin::Foreign
+    }
+
     async fn accept(&self, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Refusal> {
         let shared = &self.0;
-        let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
-        let origin = Origin::of(header(ORIGIN), header(HOST), &shared.allowed_origins);
+        let origin = shared.origin(request.headers());
         match origin {
             Origin::Foreign => return Err(Refusal::ForeignOrigin),
             _ if shared.departures.announced() => return Err(Refusal::Leaving),
@@ -146,11 +161,18 @@ impl Sockets {
             actix_ws::handle_with_protocols(request, payload, &[SUBPROTOCOL]).map_err(Refusal::Handshake)?;
         let messages =
             messages.max_frame_size(max_bytes).aggregate_continuations().max_continuation_size(max_bytes);
-        let credentials = http::credentials::of(request.headers());
+        let credentials = Some(http::credentials::all_of(request.headers()));
         let number = shared.numbers.fetch_add(1, Ordering::Relaxed);
         let session = Session::new(shared.clone(), session, origin, credentials, number);
         rt::spawn(session.run(Inbound::new(messages, exceeded)));
         Ok(response)
+    }
+}
+
+impl Shared {
+    fn origin(&self, headers: &HeaderMap) -> Origin {
+        let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+        Origin::of(header(ORIGIN), header(HOST), &self.allowed_origins)
     }
 }
 

@@ -24,7 +24,7 @@ const AI_ACTION_INPUT: &str = "AiActionInput";
 const AI_ACTION_PAYLOAD: &str = "AiActionPayload";
 
 /// The input fields besides the actions', with their types.
-pub(super) const COMMON_FIELDS: [(&str, &str, &str); 3] = [
+pub(super) const COMMON_FIELDS: [(&str, &str, &str); 4] = [
     (
         "clientSubscriptionId",
         TypeRef::STRING,
@@ -36,6 +36,7 @@ pub(super) const COMMON_FIELDS: [(&str, &str, &str); 3] = [
         TypeRef::STRING,
         "Where the request comes from, e.g. `vs_code_extension`; kept for logs.",
     ),
+    ("projectId", scalars::PROJECT_ID, "The project of a resource that is a commit."),
 ];
 
 pub(super) fn register(mut schema: SchemaBuilder, catalogue: &Catalogue) -> SchemaBuilder {
@@ -117,7 +118,7 @@ async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
     let Value::Object(input) = input.as_value() else {
         return Err(error::unfit_argument("input", AI_ACTION_INPUT));
     };
-    let Order { action, input, resource_id, labels } = read_order(parts, input)?;
+    let Order { action, input, resource_id, project_id, labels } = read_order(parts, input)?;
     let Labels { client_subscription_id, client_mutation_id, platform_origin } = labels;
     let name = action.name.clone();
     let outcome = match parts.admission.admit() {
@@ -129,6 +130,7 @@ async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
                 action,
                 input,
                 resource_id,
+                project_id,
                 client_subscription_id,
                 platform_origin,
                 permit,
@@ -167,6 +169,7 @@ struct Order {
     action: Arc<Action>,
     input: serde_json::Map<String, serde_json::Value>,
     resource_id: Option<GlobalId>,
+    project_id: Option<GlobalId>,
     labels: Labels,
 }
 
@@ -193,6 +196,7 @@ fn read_order(parts: &GraphqlParts, input: &IndexMap<Name, Value>) -> Result<Ord
     Ok(Order {
         action: action.clone(),
         resource_id: resource_id(action, values, &path)?,
+        project_id: project_id(input)?,
         input: input_types::fields_to_json(values, rules, &path)?,
         labels: Labels {
             client_subscription_id: label("clientSubscriptionId")?,
@@ -222,6 +226,15 @@ fn resource_id(action: &Action, values: &IndexMap<Name, Value>, path: &str) -> R
     match (action.resource, values.get("resourceId").unwrap_or(&Value::Null)) {
         (ResourceRule::None, _) | (ResourceRule::Optional, Value::Null) => Ok(None),
         (_, Value::String(text)) => text.parse().map(Some).map_err(|_| unfit()),
+        _ => Err(unfit()),
+    }
+}
+
+fn project_id(input: &IndexMap<Name, Value>) -> Result<Option<GlobalId>> {
+    let unfit = || error::unfit_argument("input.projectId", scalars::PROJECT_ID);
+    match input.get("projectId").unwrap_or(&Value::Null) {
+        Value::Null => Ok(None),
+        Value::String(text) => text.parse().map(Some).map_err(|_| unfit()),
         _ => Err(unfit()),
     }
 }

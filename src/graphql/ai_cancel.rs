@@ -34,7 +34,9 @@ pub(super) fn field() -> Field {
 
 async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
     let (parts, call) = (call::parts(context)?, call::call(context)?);
-    let owner = call.identity()?.user.id;
+    let identity = call.identity()?;
+    identity.scope.may_change().map_err(|failure| call.refuse(&failure, None))?;
+    let owner = identity.user.id;
     let request_id = request_id(context.args.try_get("requestId")?.as_value())?;
     parts
         .entrance

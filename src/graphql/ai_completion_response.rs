@@ -80,6 +80,7 @@ fn resolve<'a>(
 
 fn filter(arguments: &ObjectAccessor<'_>, identity: &Identity) -> Result<Filter> {
     let given = |name: &str| arguments.get(name).filter(|value| !value.is_null());
+    identity.scope.may_read().map_err(|failure| error::from_failure(&failure, None))?;
     let owner = identity.user.id;
     if let Some(user) = given("userId")
         && user.string()? != owner.global_id().to_string()

@@ -63,6 +63,7 @@ async fn resolve(context: &ResolverContext<'_>) -> Result<Page> {
     let (request_ids, roles) = (request_ids(&context.args), roles(&context.args));
     let messages = match &call.identity {
         Some(identity) => {
+            identity.scope.may_read().map_err(|failure| error::from_failure(&failure, None))?;
             let messages = parts.entrance.messages(identity.user.id).await;
             messages.map_err(|failure| error::from_failure(&failure, None))?
         }

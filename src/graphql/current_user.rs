@@ -75,7 +75,8 @@ async fn available<'a>(context: &ResolverContext<'a>) -> Result<&'a [Arc<Action>
     let (parts, call) = (call::parts(context)?, call::call(context)?);
     let user = context.parent_value.try_downcast_ref::<CurrentUser>()?;
     let ask = || async {
-        let actions = parts.catalogue.iter().cloned().collect();
+        let may_ask = |action: &Arc<Action>| user.identity.scope.may_ask(action).is_ok();
+        let actions = parts.catalogue.iter().filter(|action| may_ask(action)).cloned().collect();
         parts.entrance.available_actions(call.caller(&user.identity), actions).await
     };
     let actions =

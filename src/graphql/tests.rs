@@ -13,11 +13,13 @@ use duologue_actors::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::server::testing::{TestEdge, start, world};
+use crate::server::testing::{TestEdge, start, start_without_tokens, world};
 
 mod actions;
+mod allowance;
 mod queries;
 mod schema;
+mod scopes;
 mod subscriptions;
 
 const ASK: &str = r#"mutation($c: String) {

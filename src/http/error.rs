@@ -41,6 +41,20 @@ pub enum Refused {
     MutationByGet,
     #[error("the server has no room for this connection")]
     NoRoom,
+    #[error(
+        "auth.bypass_external is on, so this server answers its own machine only: ask for localhost or 127.0.0.1"
+    )]
+    ForeignHost,
+    #[error(
+        "auth.bypass_external is on, so this server answers its own machine only, and what comes through a proxy \
+         may come from anywhere: ask it directly, or set auth.bypass_external: false"
+    )]
+    Proxied,
+    #[error(
+        "auth.bypass_external is on, so pages of other sites are not answered: add the page's origin to \
+         server.allowed_origins"
+    )]
+    ForeignPage,
 }
 
 impl Refused {
@@ -55,6 +69,7 @@ impl Refused {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::CutShort | Self::NotJson | Self::Batch | Self::NotGraphql(_) => StatusCode::BAD_REQUEST,
             Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ForeignHost | Self::Proxied | Self::ForeignPage => StatusCode::FORBIDDEN,
         }
     }
 
@@ -64,6 +79,7 @@ impl Refused {
         match self {
             Self::NoSuchPath => "not_found",
             Self::NoRoom => "overloaded",
+            Self::ForeignHost | Self::Proxied | Self::ForeignPage => "forbidden",
             _ => "invalid_input",
         }
     }
@@ -118,6 +134,9 @@ mod tests {
             Refused::NotGraphql("query is missing"),
             Refused::MutationByGet,
             Refused::NoRoom,
+            Refused::ForeignHost,
+            Refused::Proxied,
+            Refused::ForeignPage,
         ];
         let mut lines = Vec::new();
         for refused in all {
@@ -139,6 +158,9 @@ mod tests {
 400 None {"errors":[{"message":"query is missing","extensions":{"code":"invalid_input","hop":"edge"}}]}
 405 Some("POST") {"errors":[{"message":"mutations are not taken by GET: use POST","extensions":{"code":"invalid_input","hop":"edge"}}]}
 503 None {"errors":[{"message":"the server has no room for this connection","extensions":{"code":"overloaded","hop":"edge"}}]}
+403 None {"errors":[{"message":"auth.bypass_external is on, so this server answers its own machine only: ask for localhost or 127.0.0.1","extensions":{"code":"forbidden","hop":"edge"}}]}
+403 None {"errors":[{"message":"auth.bypass_external is on, so this server answers its own machine only, and what comes through a proxy may come from anywhere: ask it directly, or set auth.bypass_external: false","extensions":{"code":"forbidden","hop":"edge"}}]}
+403 None {"errors":[{"message":"auth.bypass_external is on, so pages of other sites are not answered: add the page's origin to server.allowed_origins","extensions":{"code":"forbidden","hop":"edge"}}]}
 "#);
     }
 }

@@ -122,7 +122,7 @@ fn header(request: &HttpRequest, name: HeaderName) -> Option<&str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-async fn read(payload: web::Payload, max_bytes: usize) -> Result<web::Bytes, Refused> {
+pub(super) async fn read(payload: web::Payload, max_bytes: usize) -> Result<web::Bytes, Refused> {
     match tokio::time::timeout(BODY_PATIENCE, payload.to_bytes_limited(max_bytes)).await {
         Err(_) => Err(Refused::TooSlow),
         Ok(Err(_)) => Err(Refused::TooLarge(max_bytes)),

@@ -12,8 +12,11 @@ use super::{Edge, connections::Connections};
 use crate::{
     admission::Admission,
     config::Config,
+    directory::FileDirectory,
     env_file::Environment,
+    flags::{FileFlags, Names},
     graphql::{Graphql, GraphqlParts},
+    http::features::Features,
     websocket::Sockets,
 };
 
@@ -51,6 +54,15 @@ pub(crate) fn world() -> World {
 
 /// Starts the actors on this thread.
 pub(crate) fn start(world: World) -> TestEdge {
+    start_with(world, true)
+}
+
+/// The same where whoever shows no token may be somebody all the same, as the fake verifier has it.
+pub(crate) fn start_without_tokens(world: World) -> TestEdge {
+    start_with(world, false)
+}
+
+fn start_with(world: World, needs_token: bool) -> TestEdge {
     let config = Config::from_layers(None, &Environment::default()).unwrap();
     let tree = Tree::start_here(world.parts()).unwrap();
     let entrance = tree.entrance().clone();
@@ -62,14 +74,20 @@ pub(crate) fn start(world: World) -> TestEdge {
         admission: admission.clone(),
         config: config.graphql.clone(),
         advertised_version: config.server.advertised_version.clone(),
+        needs_token,
     })
     .unwrap();
     let clock = world.clock.clone();
-    let sockets =
-        Sockets::new(graphql.clone(), entrance.clone(), clock, config.websocket.clone(), Vec::new());
+    let (websocket, auth) = (config.websocket.clone(), &config.auth);
+    let sockets = Sockets::new(graphql.clone(), entrance.clone(), clock, websocket, Vec::new(), auth);
     let connections =
         Connections::new(config.server.max_connections, config.server.max_new_connections_per_second);
     let max_body_bytes = config.server.max_body_bytes;
-    let edge = Edge { graphql, sockets, entrance, admission, parts: Vec::new(), connections, max_body_bytes };
+    let features = Features {
+        flags: Arc::new(FileFlags::open(&config.flags, Names::default()).unwrap()),
+        names: Arc::new(FileDirectory::load(&config.directory, &config.deployment).unwrap()),
+    };
+    let parts = Vec::new();
+    let edge = Edge { graphql, sockets, entrance, admission, features, parts, connections, max_body_bytes };
     TestEdge { world, edge, tree }
 }

@@ -1,6 +1,7 @@
 //! The edge over a real loopback socket.
 
 use actix_web::rt;
+use duologue_actors::testing::World;
 use futures::FutureExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -24,7 +25,11 @@ struct Running {
 }
 
 fn serve(change: impl FnOnce(&mut ServerConfig)) -> Running {
-    let test = start(world());
+    serve_world(world(), change)
+}
+
+fn serve_world(world: World, change: impl FnOnce(&mut ServerConfig)) -> Running {
+    let test = start(world);
     let mut config = Config::from_layers(None, &Environment::default()).unwrap().server;
     config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.drain_seconds = 1;
@@ -148,6 +153,21 @@ async fn an_action_over_http_is_accepted() {
     let response = send(server.address, &request).await;
     assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     assert!(response.contains(r#""errors":[]"#), "{response}");
+}
+
+#[actix_web::test]
+async fn who_asks_too_often_gets_200_with_an_error_and_the_time_to_wait_in_a_header() {
+    let mut world = world();
+    world.limits.user.requests = 1;
+    world.limits.user.period = std::time::Duration::from_secs(100);
+    let server = serve_world(world, |_| ());
+    let body = r#"{"query":"mutation { aiAction(input: {chat: {content: \"a\"}}) { errors } }"}"#;
+    let request = post("content-type: application/json\r\nprivate-token: alice\r\n", body);
+    assert!(send(server.address, &request).await.ends_with(r#"{"data":{"aiAction":{"errors":[]}}}"#));
+    let refused = shown(&send(server.address, &request).await);
+    assert!(refused.starts_with("HTTP/1.1 200 OK | "), "{refused}");
+    assert!(refused.contains("retry-after: 100 | ") && refused.contains(r#""retryAfter":100"#), "{refused}");
+    assert!(refused.contains(r#""code":"rate_limited""#), "{refused}");
 }
 
 #[actix_web::test]

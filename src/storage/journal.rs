@@ -13,9 +13,10 @@ use super::columns::{Global, Id, Json, Nanoseconds, Owner};
 /// Writes an accepted request. One that is there already, or has ended, stays as it is.
 pub(super) fn accept(connection: &Connection, record: &AcceptedRecord) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO accepted
-         SELECT :request_id, :owner, :action, :input, :resource_id, :resource, :client_subscription_id,
-                :platform_origin, :accepted_at, :deadline, :interruptions
+        "INSERT INTO accepted (request_id, owner, action, input, resource_id, project_id, resource,
+                               client_subscription_id, platform_origin, accepted_at, deadline, interruptions)
+         SELECT :request_id, :owner, :action, :input, :resource_id, :project_id, :resource,
+                :client_subscription_id, :platform_origin, :accepted_at, :deadline, :interruptions
          WHERE NOT EXISTS (SELECT 1 FROM terminals WHERE request_id = :request_id)
          ON CONFLICT (request_id) DO NOTHING",
     )?;
@@ -25,6 +26,7 @@ pub(super) fn accept(connection: &Connection, record: &AcceptedRecord) -> rusqli
         ":action": record.action,
         ":input": Json(&record.input),
         ":resource_id": record.resource_id.clone().map(Global),
+        ":project_id": record.project_id.clone().map(Global),
         ":resource": record.resource.as_deref().map(Json),
         ":client_subscription_id": record.client_subscription_id,
         ":platform_origin": record.platform_origin,
@@ -102,6 +104,7 @@ fn accepted_record(row: &Row<'_>) -> rusqlite::Result<AcceptedRecord> {
         action: row.get("action")?,
         input: row.get::<_, Json<_>>("input")?.0,
         resource_id: row.get::<_, Option<Global>>("resource_id")?.map(|id| id.0),
+        project_id: row.get::<_, Option<Global>>("project_id")?.map(|id| id.0),
         resource: row.get::<_, Option<Json<Resource>>>("resource")?.map(|json| Arc::new(json.0)),
         client_subscription_id: row.get("client_subscription_id")?,
         platform_origin: row.get("platform_origin")?,
@@ -158,6 +161,7 @@ mod tests {
             action: "chat".to_owned(),
             input: serde_json::from_str(r#"{"content": "why?", "nested": {"n": [1, null, true]}}"#).unwrap(),
             resource_id: Some(GlobalId::of("Issue", 52)),
+            project_id: Some(GlobalId::of("Project", 20)),
             resource: Some(Arc::new(Resource {
                 id: GlobalId::of("Issue", 52),
                 title: "Slow \"pipeline\"".to_owned(),

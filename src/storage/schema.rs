@@ -17,7 +17,7 @@ use super::OpenError;
 /// The database in the data folder. SQLite keeps its write-ahead log beside it (`-wal`, `-shm`).
 const FILE_NAME: &str = "duologue.sqlite3";
 
-const MIGRATIONS: [&str; 1] = [TABLES];
+const MIGRATIONS: [&str; 2] = [TABLES, PROJECT_OF_A_COMMIT];
 const VERSION: u32 = MIGRATIONS.len() as u32;
 
 /// Version 1. Times are nanoseconds since the epoch, ids 16 bytes, `input`, `resource`, `outcome` and
@@ -76,6 +76,9 @@ const TABLES: &str = "
     -- Always empty: see check_room.
     CREATE TABLE room (bytes BLOB NOT NULL) STRICT;
 ";
+
+/// Version 2.
+const PROJECT_OF_A_COMMIT: &str = "ALTER TABLE accepted ADD COLUMN project_id TEXT;";
 
 /// How long a statement waits for a lock. Only a person's `sqlite3` can hold one: the folder has one owner.
 const BUSY: Duration = Duration::from_secs(5);
@@ -258,6 +261,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_file_of_version_1_holds_is_there_after_the_upgrade() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = Connection::open(folder.path().join(FILE_NAME)).unwrap();
+        old.execute_batch(TABLES).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        let row = "INSERT INTO accepted VALUES (x'0102', 2, 'chat', '{}', 'gid://gitlab/Issue/52', NULL, 's', NULL, 5, 6, 1)";
+        old.execute_batch(row).unwrap();
+        drop(old);
+
+        let (upgraded, _) = open_writer(folder.path()).unwrap();
+        assert_eq!(version(&upgraded).unwrap(), VERSION);
+        let sql = "SELECT hex(request_id) || owner || action || input || resource_id || client_subscription_id || \
+                   accepted_at || deadline || interruptions, project_id FROM accepted";
+        let row: (String, Option<String>) =
+            upgraded.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!(row, ("01022chat{}gid://gitlab/Issue/52s561".to_owned(), None));
+    }
+
+    #[test]
     fn a_file_of_a_newer_version_is_refused_untouched() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE_NAME);
@@ -267,7 +289,7 @@ mod tests {
         let before = fs::read(&path).unwrap();
 
         let error = open_writer(folder.path()).unwrap_err();
-        assert!(matches!(error, OpenError::NewerSchema { found: 7, known: 1, .. }), "{error:?}");
+        assert!(matches!(error, OpenError::NewerSchema { found: 7, known: VERSION, .. }), "{error:?}");
         assert!(error.to_string().contains(FILE_NAME), "{error}");
         assert_eq!(fs::read(&path).unwrap(), before);
     }

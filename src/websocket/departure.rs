@@ -72,8 +72,10 @@ impl Departure {
     }
 }
 
+/// Where among the others a socket with this number stands, from 0 to 1.
 #[allow(clippy::cast_precision_loss, reason = "sockets a server ever had are far below 2^52")]
-fn place(number: u64) -> f64 {
+#[must_use]
+pub fn place(number: u64) -> f64 {
     (number as f64 * GOLDEN).fract()
 }
 

@@ -1,8 +1,9 @@
 //! The protocol `graphql-transport-ws` as a state machine without a socket: one frame and the time in,
 //! one effect out. [`super::session`] carries the effects out.
 //!
-//! States: opened → verifying (a `connection_init` came, the Auth actor is asked) → acknowledged. Any
-//! state can end in [`Effect::Close`]; nothing is said after that.
+//! States: opened → verifying (a `connection_init` came, the Auth actor is asked) → acknowledged, in which
+//! the Auth actor is asked again from time to time. Any state can end in [`Effect::Close`]; nothing is said
+//! after that.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -19,6 +20,7 @@ use super::{
     frames::{ClientMessage, OperationId, ServerMessage},
     origin::Origin,
     rate::Rate,
+    recheck::Rechecks,
 };
 use crate::{config::WebsocketConfig, graphql::GraphqlRequest};
 
@@ -52,6 +54,18 @@ pub enum Verdict {
     Unavailable,
 }
 
+/// What became of the credentials of a socket that is acknowledged already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondVerdict {
+    /// They are good, now until then.
+    Good {
+        expires: Option<Instant>,
+    },
+    NotGood,
+    /// Nobody could tell: what was known stands.
+    Unknown,
+}
+
 /// What is to be done now.
 #[derive(Debug)]
 pub enum Effect {
@@ -59,6 +73,9 @@ pub enum Effect {
     Send(ServerMessage),
     /// Ask the Auth actor, then call [`Machine::verified`].
     Verify(Credentials),
+    /// Ask the Auth actor again about the credentials it was content with, then call
+    /// [`Machine::verified_again`].
+    VerifyAgain,
     /// Begin an operation; [`Machine::finished`] when it has ended.
     Start {
         id: OperationId,
@@ -71,9 +88,12 @@ pub enum Effect {
     Close(Close),
 }
 
-/// The bounds this protocol keeps.
+/// The rules this protocol keeps.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct Rules {
+    /// Whether a client that is no page has to show a token.
+    pub needs_token: bool,
+    pub rechecks: Rechecks,
     pub init: Duration,
     pub max_frame_bytes: usize,
     pub max_operations: usize,
@@ -86,24 +106,34 @@ const CANNOT_VERIFY: Close = Close::TryAgainLater("credentials cannot be verifie
 enum Phase {
     Opened { init_until: Instant },
     Verifying { init_until: Instant },
-    Acknowledged { expires: Option<Instant> },
+    Acknowledged { expires: Option<Instant>, recheck: Recheck },
     Closed,
+}
+
+/// Where the next look at the credentials stands.
+#[derive(Clone, Copy, Debug)]
+enum Recheck {
+    Due(Instant),
+    Asked,
 }
 
 #[derive(Debug)]
 pub struct Machine {
-    bounds: Bounds,
+    rules: Rules,
     origin: Origin,
-    /// Those of the upgrade request.
+    /// Those of the upgrade request, perhaps without a token.
     credentials: Option<Credentials>,
     phase: Phase,
     rate: Rate,
     active: HashSet<OperationId>,
 }
 
-impl From<&WebsocketConfig> for Bounds {
-    fn from(config: &WebsocketConfig) -> Self {
+impl Rules {
+    #[must_use]
+    pub fn new(config: &WebsocketConfig, needs_token: bool, rechecks: Rechecks) -> Self {
         Self {
+            needs_token,
+            rechecks,
             init: config.init(),
             max_frame_bytes: config.max_frame_bytes,
             max_operations: config.max_subscriptions,
@@ -114,13 +144,13 @@ impl From<&WebsocketConfig> for Bounds {
 
 impl Machine {
     #[must_use]
-    pub fn new(bounds: Bounds, origin: Origin, credentials: Option<Credentials>, now: Instant) -> Self {
+    pub fn new(rules: Rules, origin: Origin, credentials: Option<Credentials>, now: Instant) -> Self {
         Self {
-            bounds,
+            rules,
             origin,
             credentials,
-            phase: Phase::Opened { init_until: now + bounds.init },
-            rate: Rate::new(bounds.max_messages_per_second, now),
+            phase: Phase::Opened { init_until: now + rules.init },
+            rate: Rate::new(rules.max_messages_per_second, now),
             active: HashSet::new(),
         }
     }
@@ -137,7 +167,7 @@ impl Machine {
             Frame::Control => Effect::Nothing,
             Frame::Binary => self.bad("binary frames are not taken"),
             Frame::Malformed => self.bad("not a websocket frame, or not UTF-8"),
-            Frame::TooLarge => self.bad(format!("more than {} bytes", self.bounds.max_frame_bytes)),
+            Frame::TooLarge => self.bad(format!("more than {} bytes", self.rules.max_frame_bytes)),
             Frame::Text(text) => match ClientMessage::parse(text) {
                 Ok(message) => self.understood(message, text.len()),
                 Err(what) => self.bad(what),
@@ -146,19 +176,35 @@ impl Machine {
     }
 
     /// Takes the answer to [`Effect::Verify`].
-    pub fn verified(&mut self, verdict: Verdict) -> Effect {
+    pub fn verified(&mut self, verdict: Verdict, now: Instant) -> Effect {
         if !matches!(self.phase, Phase::Verifying { .. }) {
             return Effect::Nothing;
         }
         match verdict {
             Verdict::Welcome { expires } => {
-                self.phase = Phase::Acknowledged { expires };
+                let recheck = Recheck::Due(now + self.rules.rechecks.first);
+                self.phase = Phase::Acknowledged { expires, recheck };
                 Effect::Send(ServerMessage::ConnectionAck)
             }
             Verdict::Invalid => self.close(Close::Forbidden("invalid credentials")),
             Verdict::TooManyConnections => self.close(Close::Forbidden("too many connections")),
             Verdict::Unavailable => self.close(CANNOT_VERIFY),
         }
+    }
+
+    /// Takes the answer to [`Effect::VerifyAgain`].
+    pub fn verified_again(&mut self, verdict: SecondVerdict, now: Instant) -> Effect {
+        let Phase::Acknowledged { expires, .. } = self.phase else {
+            return Effect::Nothing;
+        };
+        let expires = match verdict {
+            SecondVerdict::Good { expires } => expires,
+            SecondVerdict::Unknown => expires,
+            SecondVerdict::NotGood => return self.close(Close::Forbidden("the token is not good any more")),
+        };
+        let recheck = Recheck::Due(now + self.rules.rechecks.every);
+        self.phase = Phase::Acknowledged { expires, recheck };
+        Effect::Nothing
     }
 
     /// An operation has ended: its id may be used again.
@@ -171,7 +217,10 @@ impl Machine {
     pub fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Opened { init_until } | Phase::Verifying { init_until } => Some(init_until),
-            Phase::Acknowledged { expires } => expires,
+            Phase::Acknowledged { expires, recheck: Recheck::Asked } => expires,
+            Phase::Acknowledged { expires, recheck: Recheck::Due(at) } => {
+                Some(expires.map_or(at, |expires| expires.min(at)))
+            }
             Phase::Closed => None,
         }
     }
@@ -184,7 +233,12 @@ impl Machine {
             Phase::Opened { .. } => self.close(Close::InitialisationTimeout),
             // Whoever says who the caller is does not answer: coming back later may help.
             Phase::Verifying { .. } => self.close(CANNOT_VERIFY),
-            _ => self.close(Close::Forbidden("the token has expired")),
+            Phase::Acknowledged { expires, .. } if expires.is_none_or(|expires| now < expires) => {
+                self.phase = Phase::Acknowledged { expires, recheck: Recheck::Asked };
+                Effect::VerifyAgain
+            }
+            Phase::Acknowledged { .. } => self.close(Close::Forbidden("the token has expired")),
+            Phase::Closed => Effect::Nothing,
         }
     }
 
@@ -204,9 +258,11 @@ impl Machine {
         let Phase::Opened { init_until } = self.phase else {
             return self.close(Close::TooManyInitialisations);
         };
-        let credentials = credentials::of_payload(payload).or(self.credentials.take());
+        let credentials = credentials::of_init(payload, self.credentials.take());
         match (credentials, self.origin) {
-            (None, Origin::Absent) => self.close(Close::Forbidden("a token is needed")),
+            (None, Origin::Absent) if self.rules.needs_token => {
+                self.close(Close::Forbidden("a token is needed"))
+            }
             (credentials, _) => {
                 self.phase = Phase::Verifying { init_until };
                 Effect::Verify(credentials.unwrap_or_default())
@@ -221,8 +277,8 @@ impl Machine {
         if self.active.contains(&id) {
             return self.close(Close::SubscriberExists(id.to_string()));
         }
-        if self.active.len() >= self.bounds.max_operations {
-            let text = format!("A connection has at most {} subscriptions.", self.bounds.max_operations);
+        if self.active.len() >= self.rules.max_operations {
+            let text = format!("A connection has at most {} subscriptions.", self.rules.max_operations);
             return Effect::Send(ServerMessage::refusal(
                 id,
                 &Failure::new(Code::RateLimited, Hop::Edge, text),

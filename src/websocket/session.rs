@@ -7,12 +7,12 @@
 
 use std::{future::pending, sync::Arc};
 
-use actix_web::rt::{self, task::JoinHandle};
+use actix_web::rt::task::JoinHandle;
 use actix_ws::{AggregatedMessage, CloseReason};
 use async_graphql::parser::types::OperationType;
 use duologue_actors::{
     broadcaster::EventKind,
-    ports::{Credentials, Identity},
+    ports::Credentials,
     protocol::{Code, Failure, Hop},
 };
 use tokio::time::{Instant, sleep_until};
@@ -20,18 +20,23 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     Shared,
     close::Close,
-    connections::{OpenSocket, Seat},
+    connections::OpenSocket,
     departure::Departure,
     frames::{OperationId, ServerMessage},
-    graphql_transport_ws::{Bounds, Effect, Machine, Verdict},
+    graphql_transport_ws::{Effect, Machine, Rules},
     inbound::{Inbound, Received},
     keepalive::{Beat, Keepalive, Timing},
     operations::{self, Answer, Operation, Operations},
     origin::Origin,
+    recheck::Rechecks,
     subscriptions::{Entry, Subscriptions},
     writer::{Lost, Writer},
 };
 use crate::graphql::GraphqlRequest;
+
+mod verification;
+
+use verification::{Answered, Caller};
 
 /// Waiting queries and mutations take no more than so many of the largest messages.
 const MAX_WAITING_MESSAGES: usize = 4;
@@ -49,13 +54,6 @@ enum End {
 
 type Step = Result<(), End>;
 
-/// Who the socket belongs to, once that is known.
-struct Caller {
-    identity: Identity,
-    credentials: Credentials,
-    _seat: Seat,
-}
-
 pub struct Session {
     shared: Arc<Shared>,
     machine: Machine,
@@ -63,7 +61,7 @@ pub struct Session {
     writer: Writer,
     subscriptions: Subscriptions,
     operations: Operations,
-    verifying: Option<JoinHandle<(Credentials, Result<Identity, Failure>)>>,
+    verifying: Option<JoinHandle<Answered>>,
     caller: Option<Caller>,
     departure: Departure,
     _open: OpenSocket,
@@ -79,8 +77,10 @@ impl Session {
     ) -> Self {
         let (config, now) = (&shared.config, Instant::now());
         let max_waiting_bytes = config.max_frame_bytes.saturating_mul(MAX_WAITING_MESSAGES);
+        let rechecks = Rechecks::of_socket(number, shared.recheck);
+        let rules = Rules::new(config, shared.graphql.needs_token(), rechecks);
         Self {
-            machine: Machine::new(Bounds::from(config), origin, credentials, now),
+            machine: Machine::new(rules, origin, credentials, now),
             keepalive: Keepalive::new(Timing::from(config), now),
             writer: Writer::new(session, config.stalled_send()),
             subscriptions: Subscriptions::default(),
@@ -139,11 +139,13 @@ impl Session {
             Effect::Send(message) => self.send(&message).await,
             Effect::Close(close) => Err(End::Close(close)),
             Effect::Verify(credentials) => {
-                let entrance = self.shared.entrance.clone();
-                self.verifying = Some(rt::spawn(async move {
-                    let identity = entrance.identify(credentials.clone()).await;
-                    (credentials, identity)
-                }));
+                self.verify(credentials);
+                Ok(())
+            }
+            Effect::VerifyAgain => {
+                if let Some(credentials) = self.caller.as_ref().map(|caller| caller.credentials.clone()) {
+                    self.verify(credentials);
+                }
                 Ok(())
             }
             Effect::Start { id, request, bytes } => self.start(id, *request, bytes).await,
@@ -154,29 +156,6 @@ impl Session {
                 Ok(())
             }
         }
-    }
-
-    async fn verified(&mut self, verified: Option<(Credentials, Result<Identity, Failure>)>) -> Step {
-        let verdict = match verified {
-            Some((credentials, Ok(identity))) => self.welcome(identity, credentials),
-            Some((_, Err(failure))) if failure.code == Code::Unauthenticated => Verdict::Invalid,
-            _ => Verdict::Unavailable,
-        };
-        let effect = self.machine.verified(verdict);
-        self.perform(effect).await
-    }
-
-    fn welcome(&mut self, identity: Identity, credentials: Credentials) -> Verdict {
-        let max = self.shared.config.max_connections_per_user;
-        let Some(seat) = self.shared.connections.seat(identity.user.id, max) else {
-            return Verdict::TooManyConnections;
-        };
-        let left =
-            identity.expires_at.map(|at| at.duration_since(self.shared.clock.now()).unwrap_or_default());
-        // A token that is good for longer than time can be counted does not expire here.
-        let expires = left.and_then(|left| Instant::now().checked_add(left));
-        self.caller = Some(Caller { identity, credentials, _seat: seat });
-        Verdict::Welcome { expires }
     }
 
     async fn start(&mut self, id: OperationId, request: GraphqlRequest, bytes: usize) -> Step {

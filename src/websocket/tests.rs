@@ -1,10 +1,11 @@
 //! Real sockets over loopback, with the whole pipeline behind them.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::atomic::Ordering::SeqCst, time::Duration};
 
 use actix_web::{App, HttpServer, dev::ServerHandle, web};
 use duologue_actors::{
     action::{Action, InputField},
+    ports::{Credentials, Identity, Scope, TokenVerifier, VerifyError},
     supervisor::Tree,
     testing::{World, an_action},
 };
@@ -24,7 +25,12 @@ use tokio_tungstenite::{
 };
 
 use super::*;
-use crate::{admission::Admission, config::GraphqlConfig, graphql::GraphqlParts};
+use crate::{
+    admission::Admission,
+    config::{Config, GraphqlConfig},
+    env_file::Environment,
+    graphql::GraphqlParts,
+};
 
 const MAX_CONNECTIONS_PER_USER: usize = 2;
 const CHAT: &str = r#"mutation { aiAction(input: { chat: { content: "hello" } }) { requestId errors } }"#;
@@ -40,14 +46,22 @@ struct Server {
 struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 async fn serve() -> Server {
-    let world = World { actions: vec![chat()], ..World::default() };
+    serve_with(&World::default(), |_| ()).await
+}
+
+/// Serves a world's verifier, flags and the rest, with other settings of `auth`.
+async fn serve_with(world: &World, change: impl FnOnce(&mut AuthConfig)) -> Server {
+    let mut auth = Config::from_layers(None, &Environment::default()).unwrap().auth;
+    change(&mut auth);
+    let world = World { actions: vec![chat()], ..world.clone() };
     let tree = Tree::start(world.parts()).await.unwrap();
     let sockets = Sockets::new(
-        graphql(&world, &tree),
+        graphql(&world, &tree, auth.needs_token()),
         tree.entrance().clone(),
         world.clock.clone(),
         config(),
         vec!["https://app.example".to_owned()],
+        &auth,
     );
     let of_worker = sockets.clone();
     let server = HttpServer::new(move || {
@@ -81,7 +95,7 @@ fn chat() -> Arc<Action> {
     Arc::new(Action { input: vec![content], ..Action::clone(&an_action("chat")) })
 }
 
-fn graphql(world: &World, tree: &Tree) -> Graphql {
+fn graphql(world: &World, tree: &Tree, needs_token: bool) -> Graphql {
     let entrance = tree.entrance().clone();
     let config = GraphqlConfig {
         max_depth: 20,
@@ -99,6 +113,7 @@ fn graphql(world: &World, tree: &Tree) -> Graphql {
         entrance,
         config,
         advertised_version: "18.6.0".to_owned(),
+        needs_token,
     })
     .unwrap()
 }
@@ -232,6 +247,116 @@ async fn a_token_of_the_upgrade_or_of_the_first_message_is_acknowledged() {
     let mut client = server.upgrade(&headers).await.unwrap();
     client.send(json!({"type": "connection_init"})).await;
     assert_eq!(client.next().await, json!({"type": "connection_ack"}));
+}
+
+#[actix_web::test]
+async fn where_no_token_is_needed_a_program_without_one_is_whoever_the_verifier_says() {
+    let world = World::default();
+    let alice = world.verifier.verify(&Credentials::token("alice")).await;
+    world.verifier.say("", alice);
+    let server = serve_with(&world, |auth| auth.bypass_external = true).await;
+    let mut client = server.connect().await;
+    client.send(json!({"type": "connection_init"})).await;
+    assert_eq!(client.next().await, json!({"type": "connection_ack"}));
+    client.subscribe("1", "{ currentUser { username } }").await;
+    let payload = json!({"data": {"currentUser": {"username": "alice"}}});
+    assert_eq!(client.next().await, json!({"id": "1", "type": "next", "payload": payload}));
+    let foreign = [("sec-websocket-protocol", SUBPROTOCOL), ("origin", "https://evil.example")];
+    assert_eq!(server.upgrade(&foreign).await.err(), Some(403));
+}
+
+/// Serves with a look at the credentials of a live socket every second.
+async fn serve_watchful(world: &World) -> Server {
+    serve_with(world, |auth| auth.recheck_seconds = 1).await
+}
+
+#[actix_web::test]
+async fn a_revoked_token_ends_its_live_socket_and_no_other() {
+    let world = World::default();
+    let server = serve_watchful(&world).await;
+    let (mut alice, mut root) = (server.connect_as("alice").await, server.connect_as("root").await);
+    alice.subscribe("1", ANSWERS).await;
+    assert_eq!(alice.next().await, subscribed("1", "LIVE"));
+    world.verifier.say("alice", Err(VerifyError::Invalid));
+    let close = (4403, "Forbidden: the token is not good any more".to_owned());
+    assert_eq!(alice.closed().await, close);
+    root.send(json!({"type": "ping"})).await;
+    assert_eq!(root.next().await, json!({"type": "pong"}));
+}
+
+#[actix_web::test]
+async fn a_token_that_is_somebody_elses_now_ends_its_live_socket() {
+    let world = World::default();
+    let server = serve_watchful(&world).await;
+    let mut client = server.connect_as("alice").await;
+    let mallory = world.verifier.verify(&Credentials::token("mallory")).await;
+    world.verifier.say("alice", mallory);
+    assert_eq!(client.closed().await.1, "Forbidden: the token is not good any more");
+}
+
+#[actix_web::test]
+async fn a_token_that_now_expires_earlier_ends_its_live_socket_then() {
+    let world = World::default();
+    let server = serve_watchful(&world).await;
+    let mut client = server.connect_as("alice").await;
+    let alice = world.verifier.verify(&Credentials::token("alice")).await.unwrap();
+    let expires_at = Some(world.clock.now());
+    world.verifier.say("alice", Ok(Identity { expires_at, ..alice }));
+    assert_eq!(client.closed().await, (4403, "Forbidden: the token has expired".to_owned()));
+}
+
+#[actix_web::test]
+async fn an_identity_provider_that_is_down_ends_no_socket() {
+    let world = World::default();
+    let server = serve_watchful(&world).await;
+    let mut client = server.connect_as("alice").await;
+    world.verifier.is_down.store(true, SeqCst);
+    let before = world.verifier.asked.load(SeqCst);
+    // Two looks: the second shows that the first changed nothing.
+    while world.verifier.asked.load(SeqCst) < before + 2 {
+        tokio::task::yield_now().await;
+    }
+    client.send(json!({"type": "ping"})).await;
+    assert_eq!(client.next().await, json!({"type": "pong"}));
+    world.verifier.say("alice", Err(VerifyError::Invalid));
+    world.verifier.is_down.store(false, SeqCst);
+    assert_eq!(client.closed().await.0, 4403);
+}
+
+#[actix_web::test]
+async fn a_narrow_token_is_told_so_on_the_id_of_what_it_may_not() {
+    let world = World::default();
+    let scopes = std::collections::BTreeSet::from(["read_user".to_owned()]);
+    world.verifier.narrow("alice", Scope::Gitlab(Arc::new(scopes)));
+    let server = serve_with(&world, |_| ()).await;
+    let mut client = server.connect_as("alice").await;
+    client.subscribe("1", ANSWERS).await;
+    let error = client.next().await;
+    assert_eq!((&error["id"], &error["type"]), (&json!("1"), &json!("error")), "{error}");
+    let (text, extensions) = (&error["payload"][0]["message"], &error["payload"][0]["extensions"]);
+    assert_eq!(text, "insufficient_scope: the token needs one of api, read_api, ai_features");
+    assert_eq!(extensions, &json!({"code": "forbidden", "hop": "auth"}));
+    // The socket is as good as before.
+    client.subscribe("1", "{ currentUser { username } }").await;
+    assert_eq!(client.next().await["payload"]["data"]["currentUser"]["username"], "alice");
+}
+
+#[actix_web::test]
+async fn who_asks_too_often_over_a_socket_hears_when_to_come_back() {
+    let mut world = World::default();
+    world.limits.user.requests = 1;
+    let server = serve_with(&world, |_| ()).await;
+    let mut client = server.connect_as("alice").await;
+    client.subscribe("1", CHAT).await;
+    assert!(client.next().await["payload"]["data"]["aiAction"]["requestId"].is_string());
+    assert_eq!(client.next().await, json!({"type": "complete", "id": "1"}));
+    client.subscribe("2", CHAT).await;
+    let refused = client.next().await;
+    assert_eq!((&refused["id"], &refused["type"]), (&json!("2"), &json!("next")), "{refused}");
+    let error = &refused["payload"]["errors"][0];
+    assert_eq!(error["message"], "This endpoint has been requested too many times. Try again later.");
+    assert_eq!(error["extensions"]["code"], "rate_limited", "{error}");
+    assert!(error["extensions"]["retryAfter"].as_u64().is_some_and(|wait| wait > 28_000), "{error}");
 }
 
 #[rstest::rstest]

@@ -19,6 +19,18 @@ async fn an_anonymous_caller_may_look_but_not_act() {
 }
 
 #[actix_web::test]
+async fn where_no_token_is_needed_whoever_shows_none_is_who_the_verifier_says() {
+    let test = start_without_tokens(world());
+    let alice = identity(&test, "alice").await;
+    test.world.verifier.say("", Ok(alice));
+    let looked = body(&test, "", "{ currentUser { username } }").await;
+    assert_eq!(looked, json!({"data": {"currentUser": {"username": "alice"}}}));
+    assert!(execute(&test, "", ASK).await.opens.is_some());
+    let messages = body(&test, "", "{ aiMessages(roles: USER) { nodes { content } } }").await;
+    assert_eq!(messages["data"]["aiMessages"]["nodes"], json!([{"content": "hello"}]));
+}
+
+#[actix_web::test]
 async fn a_field_that_fails_leaves_the_others_be_unless_it_may_not_be_null() {
     let test = start(world());
     test.world.directory.is_down.store(true, std::sync::atomic::Ordering::SeqCst);

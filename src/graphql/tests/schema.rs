@@ -42,6 +42,7 @@ async fn a_catalogue_that_does_not_fit_a_schema_is_refused() {
         admission: test.edge.admission.clone(),
         config: GraphqlConfig::clone(&test.edge.graphql.parts.config),
         advertised_version: String::new(),
+        needs_token: true,
     };
     assert!(matches!(Graphql::new(parts), Err(BuildError::Catalogue(_))));
 }

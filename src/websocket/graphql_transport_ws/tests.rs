@@ -4,7 +4,9 @@ use secrecy::ExposeSecret;
 
 use super::*;
 
-const BOUNDS: Bounds = Bounds {
+const RULES: Rules = Rules {
+    needs_token: true,
+    rechecks: Rechecks { first: Duration::from_secs(40), every: Duration::from_secs(60) },
     init: Duration::from_secs(3),
     max_frame_bytes: 65_536,
     max_operations: 2,
@@ -26,13 +28,13 @@ enum Stage {
 
 fn at(stage: Stage) -> (Machine, Instant) {
     let now = Instant::now();
-    let mut machine = Machine::new(BOUNDS, Origin::Trusted, None, now);
+    let mut machine = Machine::new(RULES, Origin::Trusted, None, now);
     if matches!(stage, Stage::Opened) {
         return (machine, now);
     }
     machine.received(Frame::Text(INIT), now);
     if !matches!(stage, Stage::Verifying) {
-        machine.verified(Verdict::Welcome { expires: None });
+        machine.verified(Verdict::Welcome { expires: None }, now);
     }
     match stage {
         Stage::Busy => drop(machine.received(Frame::Text(SUBSCRIBE), now)),
@@ -51,6 +53,7 @@ fn line(effect: &Effect) -> String {
             let token = credentials.token.as_ref().map(|token| token.expose_secret().to_owned());
             format!("verify {}", token.unwrap_or_else(|| "nobody".to_owned()))
         }
+        Effect::VerifyAgain => "verify again".to_owned(),
         Effect::Start { id, request, .. } => format!("start {id}: {}", request.query),
         Effect::Stop(id) => format!("stop {id}"),
         Effect::Close(close) => format!("close {} {}", close.code(), close.reason()),
@@ -124,11 +127,11 @@ fn a_frame_that_is_no_text_closes_4400(#[case] frame: Frame<'_>, #[case] what: &
 #[case(Verdict::TooManyConnections, "close 4403 Forbidden: too many connections")]
 #[case(Verdict::Unavailable, "close 1013 credentials cannot be verified at the moment")]
 fn a_verdict_opens_or_closes(#[case] verdict: Verdict, #[case] effect: &str) {
-    let (mut machine, _) = at(Stage::Verifying);
-    assert_eq!(line(&machine.verified(verdict)), effect);
+    let (mut machine, now) = at(Stage::Verifying);
+    assert_eq!(line(&machine.verified(verdict, now)), effect);
     for stage in [Stage::Opened, Stage::Acknowledged, Stage::Closed] {
         let (mut machine, _) = at(stage);
-        assert_eq!(line(&machine.verified(verdict)), "nothing", "{stage:?}");
+        assert_eq!(line(&machine.verified(verdict, now)), "nothing", "{stage:?}");
     }
 }
 
@@ -160,34 +163,113 @@ fn a_token_comes_with_the_upgrade_or_with_the_first_message(
     #[case] effect: &str,
 ) {
     let now = Instant::now();
-    let mut machine = Machine::new(BOUNDS, origin, header.map(Credentials::token), now);
+    let mut machine = Machine::new(RULES, origin, header.map(Credentials::token), now);
     assert_eq!(line(&machine.received(Frame::Text(text), now)), effect);
 }
 
 #[test]
 fn without_init_a_socket_is_closed_4408_after_3_seconds_and_not_before() {
     let (mut machine, now) = at(Stage::Opened);
-    assert_eq!(machine.deadline(), Some(now + BOUNDS.init));
+    assert_eq!(machine.deadline(), Some(now + RULES.init));
     assert_eq!(line(&machine.tick(now + Duration::from_millis(2_999))), "nothing");
-    assert_eq!(line(&machine.tick(now + BOUNDS.init)), "close 4408 Connection initialisation timeout");
-    assert_eq!((machine.deadline(), line(&machine.tick(now + BOUNDS.init))), (None, "nothing".to_owned()));
+    assert_eq!(line(&machine.tick(now + RULES.init)), "close 4408 Connection initialisation timeout");
+    assert_eq!((machine.deadline(), line(&machine.tick(now + RULES.init))), (None, "nothing".to_owned()));
 }
 
 #[test]
 fn a_caller_nobody_can_verify_is_sent_away_when_the_time_to_begin_is_over() {
     let (mut machine, now) = at(Stage::Verifying);
-    assert_eq!(machine.deadline(), Some(now + BOUNDS.init));
-    let close = line(&machine.tick(now + BOUNDS.init));
+    assert_eq!(machine.deadline(), Some(now + RULES.init));
+    let close = line(&machine.tick(now + RULES.init));
     assert_eq!(close, "close 1013 credentials cannot be verified at the moment");
 }
 
 #[test]
 fn a_socket_outlives_its_token_by_nothing() {
     let (mut machine, now) = at(Stage::Verifying);
-    let expires = now + Duration::from_secs(60);
-    machine.verified(Verdict::Welcome { expires: Some(expires) });
+    let expires = now + Duration::from_secs(30);
+    machine.verified(Verdict::Welcome { expires: Some(expires) }, now);
     assert_eq!(line(&machine.tick(expires - Duration::from_millis(1))), "nothing");
     assert_eq!(line(&machine.tick(expires)), "close 4403 Forbidden: the token has expired");
+}
+
+#[test]
+fn where_no_token_is_needed_a_program_without_one_is_asked_about_too() {
+    let now = Instant::now();
+    let rules = Rules { needs_token: false, ..RULES };
+    let mut machine = Machine::new(rules, Origin::Absent, None, now);
+    let init = Frame::Text(r#"{"type":"connection_init"}"#);
+    assert_eq!(line(&machine.received(init, now)), "verify nobody");
+}
+
+#[test]
+fn credentials_are_looked_at_again_and_again_and_never_twice_at_once() {
+    let (mut machine, now) = at(Stage::Acknowledged);
+    let first = now + RULES.rechecks.first;
+    assert_eq!(machine.deadline(), Some(first));
+    assert_eq!(line(&machine.tick(first - Duration::from_millis(1))), "nothing");
+    assert_eq!(line(&machine.tick(first)), "verify again");
+    // However long the answer takes.
+    assert_eq!(machine.deadline(), None);
+    assert_eq!(line(&machine.tick(first + Duration::from_secs(3_600))), "nothing");
+    for round in 0..3 {
+        let answered = first + Duration::from_secs(100 * round);
+        let verdict = SecondVerdict::Good { expires: None };
+        assert_eq!(line(&machine.verified_again(verdict, answered)), "nothing");
+        assert_eq!(machine.deadline(), Some(answered + RULES.rechecks.every));
+        assert_eq!(line(&machine.tick(answered + RULES.rechecks.every)), "verify again");
+    }
+}
+
+#[test]
+fn a_token_that_is_not_good_any_more_closes_the_socket() {
+    let (mut machine, now) = at(Stage::Busy);
+    machine.tick(now + RULES.rechecks.first);
+    let close = line(&machine.verified_again(SecondVerdict::NotGood, now + RULES.rechecks.first));
+    assert_eq!(close, "close 4403 Forbidden: the token is not good any more");
+    assert_eq!(machine.deadline(), None);
+}
+
+#[test]
+fn while_nobody_can_tell_a_socket_lives_on_until_its_token_expires() {
+    let (mut machine, now) = at(Stage::Verifying);
+    let expires = now + Duration::from_secs(90);
+    machine.verified(Verdict::Welcome { expires: Some(expires) }, now);
+    let mut at = now + RULES.rechecks.first;
+    assert_eq!(line(&machine.tick(at)), "verify again");
+    assert_eq!(machine.deadline(), Some(expires), "also while the answer is outstanding");
+    assert_eq!(line(&machine.verified_again(SecondVerdict::Unknown, at)), "nothing");
+    at += RULES.rechecks.every;
+    assert_eq!(machine.deadline(), Some(expires), "which comes before the next look");
+    assert!(expires < at);
+    assert_eq!(line(&machine.tick(expires)), "close 4403 Forbidden: the token has expired");
+}
+
+#[rstest]
+#[case::later(Some(300), "nothing", "verify again")]
+#[case::never(None, "nothing", "verify again")]
+#[case::earlier(Some(50), "close 4403 Forbidden: the token has expired", "nothing")]
+#[case::now(Some(40), "close 4403 Forbidden: the token has expired", "nothing")]
+fn a_second_look_moves_the_expiry(#[case] expires: Option<u64>, #[case] at_60: &str, #[case] at_100: &str) {
+    let (mut machine, now) = at(Stage::Verifying);
+    let after = |seconds| now + Duration::from_secs(seconds);
+    machine.verified(Verdict::Welcome { expires: Some(after(60)) }, now);
+    assert_eq!(line(&machine.tick(after(40))), "verify again");
+    let verdict = SecondVerdict::Good { expires: expires.map(after) };
+    assert_eq!(line(&machine.verified_again(verdict, after(40))), "nothing");
+    assert_eq!(line(&machine.tick(after(60))), at_60);
+    assert_eq!(line(&machine.tick(after(100))), at_100);
+}
+
+#[test]
+fn a_late_answer_opens_nothing_and_revives_nothing() {
+    for stage in [Stage::Opened, Stage::Verifying, Stage::Closed] {
+        let (mut machine, now) = at(stage);
+        let deadline = machine.deadline();
+        let verdict = SecondVerdict::Good { expires: None };
+        assert_eq!(line(&machine.verified_again(verdict, now)), "nothing", "{stage:?}");
+        assert_eq!(machine.deadline(), deadline);
+    }
 }
 
 #[test]
@@ -231,7 +313,8 @@ proptest! {
                     Ok(text) => machine.received(Frame::Text(text), now),
                     Err(_) => machine.received(Frame::Malformed, now),
                 },
-                Sent::Verdict(verdict) => machine.verified(*verdict),
+                Sent::Verdict(verdict) => machine.verified(*verdict, now),
+                Sent::SecondVerdict(verdict) => machine.verified_again(*verdict, now),
             };
             prop_assert!(!closed || matches!(effect, Effect::Nothing));
             if let Effect::Close(close) = &effect {
@@ -239,7 +322,7 @@ proptest! {
                 prop_assert!(close.reason().len() <= 123);
                 closed = true;
             }
-            prop_assert!(machine.active.len() <= BOUNDS.max_operations);
+            prop_assert!(machine.active.len() <= RULES.max_operations);
         }
     }
 }
@@ -249,6 +332,7 @@ enum Sent {
     Text(String),
     Bytes(Vec<u8>),
     Verdict(Verdict),
+    SecondVerdict(SecondVerdict),
 }
 
 fn a_frame() -> impl Strategy<Value = Sent> {
@@ -262,6 +346,11 @@ fn a_frame() -> impl Strategy<Value = Sent> {
         Verdict::Welcome { expires: None },
         Verdict::Unavailable,
     ]);
+    let second_verdicts = prop::sample::select(vec![
+        SecondVerdict::Good { expires: None },
+        SecondVerdict::Unknown,
+        SecondVerdict::NotGood,
+    ]);
     prop_oneof![
         6 => (kinds, ids, payloads).prop_map(|(kind, id, payload)| {
             Sent::Text(format!(r#"{{"type":"{kind}","id":"{id}","payload":{payload}}}"#))
@@ -269,5 +358,6 @@ fn a_frame() -> impl Strategy<Value = Sent> {
         1 => any::<String>().prop_map(Sent::Text),
         1 => prop::collection::vec(any::<u8>(), 0..40).prop_map(Sent::Bytes),
         2 => verdicts.prop_map(Sent::Verdict),
+        1 => second_verdicts.prop_map(Sent::SecondVerdict),
     ]
 }
