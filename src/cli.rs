@@ -7,9 +7,13 @@ use clap::{Parser, Subcommand};
 pub mod actions;
 pub mod ask;
 pub mod check;
+pub mod flags;
+pub mod licence;
 pub mod output;
+pub mod policy;
 pub mod schema;
 pub mod serve;
+pub mod setup;
 mod signals;
 
 /// Duologue puts AI features into a product: clients name an action and get its answer streamed back.
@@ -41,12 +45,29 @@ pub enum Command {
     /// until the answer is complete. Ctrl-C cancels the request. The answer goes to standard output,
     /// everything about it to standard error.
     Ask(ask::Question),
-    /// Check the configuration, the catalogue, the directory and the flags, and report every mistake
+    /// Make a group in which AI features work, with a project and a user to try them with
+    ///
+    /// Makes what is missing, completes what is there, and says of everything else that is needed whether it is
+    /// right, and how to mend it. Can be run again: what is right already is left alone. Writes only the file
+    /// at directory.additions.
+    Setup(setup::Setup),
+    /// Check the configuration, the catalogue, the directory, the flags and the licence, and report every mistake
     Check,
     /// Print the GraphQL schema
     Schema,
     /// List the actions of the catalogue
     Actions,
+    /// List feature flags, and switch them on and off while the server runs
+    Flags {
+        #[command(subcommand)]
+        task: flags::Task,
+    },
+    /// Explain what the six checks find
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Install, show, verify and issue licences
+    #[command(subcommand)]
+    Licence(licence::LicenceCommand),
 }
 
 #[cfg(test)]

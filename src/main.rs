@@ -20,9 +20,13 @@ fn main() -> ExitCode {
     let outcome = match command.unwrap_or(Command::Serve) {
         Command::Serve => cli::serve::run(&loaded),
         Command::Ask(question) => cli::ask::run(&question, &loaded.config, &environment),
+        Command::Setup(setup) => cli::setup::run(&setup, &loaded, env_file.as_deref()),
         Command::Check => cli::check::run(&loaded),
         Command::Schema => cli::schema::run(&loaded.config),
         Command::Actions => cli::actions::run(&loaded.config),
+        Command::Flags { task } => cli::flags::run(&task, &loaded.config),
+        Command::Policy(command) => cli::policy::run(&command, &loaded.config, &environment),
+        Command::Licence(command) => cli::licence::run(&command, &loaded.config),
     };
     outcome.unwrap_or_else(|error| output::ended_by(&error))
 }

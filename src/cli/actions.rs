@@ -5,7 +5,12 @@ use std::process::ExitCode;
 use duologue_actors::action::{Action, Catalogue, InputField, Maturity, ResourceRule};
 
 use super::output;
-use crate::{catalogue, config::Config, document::Faults};
+use crate::{
+    catalogue::{self, Rules},
+    config::Config,
+    document::Faults,
+    unit_primitives::UnitPrimitives,
+};
 
 /// Prints the actions of the catalogue.
 ///
@@ -21,8 +26,8 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
 
 /// The catalogue of this configuration.
 pub(super) fn load(config: &Config) -> Result<Catalogue, Faults> {
-    let models: Vec<&str> = config.models.keys().map(String::as_str).collect();
-    catalogue::load(&config.catalogue.path, &models)
+    let unit_primitives = UnitPrimitives::load(&config.unit_primitives.path)?;
+    catalogue::load(&config.catalogue.path, &Rules::of(config, &unit_primitives))
 }
 
 fn row(action: &Action) -> [String; 6] {
@@ -41,6 +46,7 @@ fn maturity(maturity: Maturity) -> &'static str {
         Maturity::Experimental => "experimental",
         Maturity::Beta => "beta",
         Maturity::Ga => "ga",
+        Maturity::Unlisted => "-",
     }
 }
 

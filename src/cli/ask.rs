@@ -41,7 +41,7 @@ use summary::Summary;
 
 /// Who asks unless told otherwise: a developer of the demo.
 const DEMO_TOKEN: &str = "demo-alice";
-const TOKEN_VARIABLE: &str = "DUOLOGUE_TOKEN";
+pub(super) const TOKEN_VARIABLE: &str = "DUOLOGUE_TOKEN";
 /// What a shell reports for a program ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 /// How long the last message of a cancelled request is waited for.

@@ -2,14 +2,19 @@
 
 use std::{fmt::Display, path::Path, process::ExitCode};
 
+use duologue_actors::clock::Clock;
+
 use super::{actions, output};
 use crate::{
     builtin, catalogue,
-    config::{Config, Loaded},
+    config::{Config, DirectoryConfig, DirectorySource, Loaded},
     directory::{self, FileDirectory},
-    flags::{self, FileFlags},
+    flags::{self, FileFlags, Names},
     graphql,
+    identity::Bypass,
+    licence::{self, Status},
     providers::Registry,
+    unit_primitives::{self, UnitPrimitives},
 };
 
 /// One thing looked at: what is fine about it, or everything that is not.
@@ -24,9 +29,11 @@ pub fn run(loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let findings = [
         Ok(configuration(loaded.file.as_deref())),
         models(config),
+        unit_primitives_of(&config.unit_primitives.path),
         actions_of(config),
-        users_of(&config.directory.path),
-        flags_of(&config.flags.path),
+        users_of(config),
+        flags_of(config),
+        licence_of(config),
     ];
     report(&findings)
 }
@@ -56,7 +63,15 @@ fn models(config: &Config) -> Finding {
     Ok(format!("models         {}", names.join(", ")))
 }
 
+fn unit_primitives_of(path: &Path) -> Finding {
+    let all = UnitPrimitives::load(path).map_err(mistakes)?;
+    Ok(format!("primitives     {}: {}", origin(path, unit_primitives::SHIPPED), all.iter().count()))
+}
+
 fn actions_of(config: &Config) -> Finding {
+    if UnitPrimitives::load(&config.unit_primitives.path).is_err() {
+        return Err("the catalogue cannot be checked before the unit primitives are right".to_owned());
+    }
     let actions = actions::load(config).map_err(mistakes)?;
     graphql::sdl(&actions).map_err(|error| mistakes(format!("{:#}", anyhow::Error::from(error))))?;
     let names: Vec<&str> = actions.iter().map(|action| action.name.as_str()).collect();
@@ -64,14 +79,44 @@ fn actions_of(config: &Config) -> Finding {
     Ok(format!("catalogue      {origin}: {}", names.join(", ")))
 }
 
-fn users_of(path: &Path) -> Finding {
-    FileDirectory::load(path).map_err(mistakes)?;
-    Ok(format!("directory      {}", origin(path, directory::SHIPPED)))
+fn users_of(config: &Config) -> Finding {
+    let DirectoryConfig { path, additions, source } = &config.directory;
+    if *source == DirectorySource::Gitlab {
+        // The settings are right only with a URL.
+        let url = config.gitlab.url.as_deref().unwrap_or_default();
+        return Ok(format!("directory      GitLab at {url}"));
+    }
+    let users = FileDirectory::load(&config.directory, &config.deployment).map_err(mistakes)?;
+    if config.auth.bypass_external {
+        Bypass::new(&config.auth.bypass_user, &users).map_err(mistakes)?;
+    }
+    let added = if additions.exists() { format!(", with {}", additions.display()) } else { String::new() };
+    Ok(format!("directory      {}{added}", origin(path, directory::SHIPPED)))
 }
 
-fn flags_of(path: &Path) -> Finding {
-    FileFlags::watch(path).map_err(mistakes)?;
-    Ok(format!("flags          {}", origin(path, flags::SHIPPED)))
+/// Of a faulty catalogue no names are known: that is another finding.
+fn flags_of(config: &Config) -> Finding {
+    let names = actions::load(config).map(|actions| Names::of(&actions)).unwrap_or_default();
+    let flags = FileFlags::open(&config.flags, names).map_err(mistakes)?;
+    if let Some(fault) = flags.fault() {
+        return Err(fault);
+    }
+    let origin = origin(&config.flags.path, flags::SHIPPED);
+    Ok(match config.flags.changes.exists() {
+        true => format!("flags          {origin}, changed by {}", config.flags.changes.display()),
+        false => format!("flags          {origin}"),
+    })
+}
+
+fn licence_of(config: &Config) -> Finding {
+    match licence::status(config, Clock::system().now()) {
+        Status::ByGroup => Ok("licence        none needed: each top-level group has its own plan".to_owned()),
+        Status::InForce { licence, days_left, .. } => {
+            let (licensee, plan) = (&licence.terms.licensee, licence.terms.plan.name);
+            Ok(format!("licence        {plan}, for {licensee}, {days_left} days left"))
+        }
+        Status::Nothing(absence) => Err(absence.to_string()),
+    }
 }
 
 /// Where something was read.
@@ -94,16 +139,34 @@ mod tests {
         let mut config = Config::from_layers(None, &Environment::default()).unwrap();
         config.catalogue.path = empty.path().join("catalogue");
         config.directory.path = empty.path().join("demo/directory.yaml");
+        config.directory.additions = empty.path().join("data/directory.yaml");
         config.flags.path = empty.path().join("demo/flags.yaml");
+        config.flags.changes = empty.path().join("data/flags.yaml");
         let catalogue = actions_of(&config).unwrap();
         assert!(catalogue.starts_with("catalogue      built in: chat, "), "{catalogue}");
-        assert_eq!(users_of(&config.directory.path).unwrap(), "directory      built in");
-        assert_eq!(flags_of(&config.flags.path).unwrap(), "flags          built in");
+        assert_eq!(users_of(&config).unwrap(), "directory      built in");
+        assert_eq!(flags_of(&config).unwrap(), "flags          built in");
 
         std::fs::create_dir(empty.path().join("demo")).unwrap();
         std::fs::write(&config.flags.path, "a: true\n").unwrap();
-        let flags = flags_of(&config.flags.path).unwrap();
-        assert_eq!(flags, format!("flags          {}", config.flags.path.display()));
+        std::fs::create_dir(empty.path().join("data")).unwrap();
+        std::fs::write(&config.flags.changes, "a: false\n").unwrap();
+        let (path, changes) = (config.flags.path.display(), config.flags.changes.display());
+        assert_eq!(flags_of(&config).unwrap(), format!("flags          {path}, changed by {changes}"));
+        std::fs::write(&config.flags.changes, "a: {groups: [gone]}\n").unwrap();
+        assert!(flags_of(&config).unwrap_err().contains("the feature group `gone`"));
+    }
+
+    #[test]
+    fn where_gitlab_is_the_directory_the_file_is_not_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::from_layers(None, &Environment::default()).unwrap();
+        config.directory.path = folder.path().join("faulty.yaml");
+        std::fs::write(&config.directory.path, "users: nobody\n").unwrap();
+        assert!(users_of(&config).is_err());
+        config.directory.source = DirectorySource::Gitlab;
+        config.gitlab.url = Some("https://gitlab.example.com".to_owned());
+        assert_eq!(users_of(&config).unwrap(), "directory      GitLab at https://gitlab.example.com");
     }
 
     #[test]
