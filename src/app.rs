@@ -4,26 +4,26 @@
 use std::{future::ready, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use duologue_actors::{
-    action::Catalogue,
     clock::Clock,
     permits::Permits,
-    ports::FlagSource,
     supervisor::{Parts, StartError, Tree},
 };
 
 use crate::{
     admission::Admission,
-    catalogue,
     config::Config,
-    directory::{FileDirectory, Plans},
     document::Faults,
     flags::FileFlags,
     graphql::{BuildError, Graphql, GraphqlParts},
     http::{
+        features::Features,
         health::{Condition, Part},
         metrics,
     },
-    identity::DevelopmentTokens,
+    identity::Verifier,
+    licence::Entitlements,
+    offer::Offer,
+    people::{People, PeopleError},
     providers::{Registry, UnknownModel},
     server::{self, Edge, Server, connections::Connections},
     storage::{OpenError, Storage},
@@ -44,6 +44,8 @@ pub enum AppError {
     Faults(#[from] Faults),
     #[error(transparent)]
     Model(#[from] UnknownModel),
+    #[error(transparent)]
+    People(#[from] PeopleError),
     #[error(transparent)]
     Storage(#[from] OpenError),
     #[error(transparent)]
@@ -87,17 +89,16 @@ impl App {
     /// machine.
     pub async fn start(config: &Config) -> Result<Self, AppError> {
         metrics::install()?;
-        let models: Vec<&str> = config.models.keys().map(String::as_str).collect();
-        let catalogue = Arc::new(catalogue::load(&config.catalogue.path, &models)?);
-        let flags = Arc::new(FileFlags::watch(&config.flags.path)?);
+        let (offer, people) = (Offer::follow(config)?, People::load(config)?);
         let storage = Arc::new(Storage::open(&config.storage.path, config.conversation.limits())?);
         let permits = Permits::new(config.pipeline.permits);
-        let parts = parts(config, &catalogue, flags.clone(), &storage, &permits)?;
+        let parts = parts(config, &offer, &people, &storage, &permits)?;
         let tree = Tree::start(parts).await?;
+        people.issuers.refresh_keys();
         if tokio::time::timeout(RECOVERY, tree.recovered()).await.is_err() {
             tracing::error!("the journal could not be read in time, opening the door without it");
         }
-        let edge = edge(config, &catalogue, &flags, &storage, permits, &tree)?;
+        let edge = edge(config, &offer, &people, &storage, permits, &tree)?;
         let server = server::bind(&config.server, edge)
             .map_err(|cause| AppError::Listen { address: config.server.listen, cause })?;
         Ok(Self { tree, storage, server })
@@ -127,41 +128,31 @@ impl App {
 
 fn parts(
     config: &Config,
-    catalogue: &Arc<Catalogue>,
-    flags: Arc<dyn FlagSource>,
+    offer: &Offer,
+    people: &People,
     storage: &Arc<Storage>,
     permits: &Permits,
 ) -> Result<Parts, AppError> {
-    let directory = FileDirectory::load(&config.directory.path)?;
     Ok(Parts {
         clock: Clock::system(),
         permits: permits.clone(),
-        catalogue: catalogue.clone(),
-        verifier: Arc::new(verifier(config, &directory)),
-        flags,
-        directory: Arc::new(directory),
-        licences: Arc::new(Plans),
+        catalogue: offer.catalogue.clone(),
+        verifier: people.verifier.clone(),
+        flags: offer.flags.clone(),
+        directory: people.directory.clone(),
+        licences: offer.licences.clone(),
         models: Arc::new(Registry::new(&config.models)?),
         journal: storage.clone(),
         conversation: storage.clone(),
-        limits: config.pipeline.limits(),
+        limits: config.pipeline.limits(config.rate_limits.bounds()),
         inspector: None,
     })
 }
 
-fn verifier(config: &Config, directory: &FileDirectory) -> DevelopmentTokens {
-    if config.auth.development_tokens {
-        tracing::warn!("development tokens are accepted; they are for trying things out");
-        return DevelopmentTokens::new(directory);
-    }
-    tracing::warn!("auth.development_tokens is off: nobody can authenticate");
-    DevelopmentTokens::default()
-}
-
 fn edge(
     config: &Config,
-    catalogue: &Arc<Catalogue>,
-    flags: &Arc<FileFlags>,
+    offer: &Offer,
+    people: &People,
     storage: &Arc<Storage>,
     permits: Permits,
     tree: &Tree,
@@ -170,11 +161,12 @@ fn edge(
     let admission = Admission::new(permits, entrance.clone(), config.pipeline.retry_after());
     let graphql = Graphql::new(GraphqlParts {
         entrance: entrance.clone(),
-        catalogue: catalogue.clone(),
-        flags: flags.clone(),
+        catalogue: offer.catalogue.clone(),
+        flags: offer.flags.clone(),
         admission: admission.clone(),
         config: config.graphql.clone(),
         advertised_version: config.server.advertised_version.clone(),
+        needs_token: config.auth.needs_token(),
     })?;
     let sockets = Sockets::new(
         graphql.clone(),
@@ -182,6 +174,7 @@ fn edge(
         Clock::system(),
         config.websocket.clone(),
         config.server.allowed_origins.clone(),
+        &config.auth,
     );
     let connections =
         Connections::new(config.server.max_connections, config.server.max_new_connections_per_second);
@@ -190,7 +183,15 @@ fn edge(
         sockets,
         entrance: entrance.clone(),
         admission,
-        parts: vec![storage_part(storage), flags_part(flags), loaded("directory"), loaded("models")],
+        parts: vec![
+            storage_part(storage),
+            flags_part(&offer.flags),
+            licence_part(&offer.licences),
+            issuers_part(&people.issuers),
+            loaded("directory"),
+            loaded("models"),
+        ],
+        features: Features { flags: offer.flags.clone(), names: people.names.clone() },
         connections,
         max_body_bytes: config.server.max_body_bytes,
     })
@@ -213,6 +214,24 @@ fn storage_part(storage: &Arc<Storage>) -> Part {
 fn flags_part(flags: &Arc<FileFlags>) -> Part {
     let flags = flags.clone();
     Part::new("flags", move || ready(flags.fault().map_or(Condition::Ready, Condition::Degraded)))
+}
+
+/// Without a licence the server does what it should, and that is to refuse.
+fn licence_part(licences: &Arc<Entitlements>) -> Part {
+    let licences = licences.clone();
+    Part::new("licence", move || {
+        ready(licences.status().concern().map_or(Condition::Ready, Condition::Degraded))
+    })
+}
+
+/// An issuer that does not answer is no reason to send away those with the tokens of another. Looking at it
+/// keeps the keys of one that nobody uses from growing too old.
+fn issuers_part(verifier: &Arc<Verifier>) -> Part {
+    let verifier = verifier.clone();
+    Part::new("issuers", move || {
+        verifier.refresh_keys();
+        ready(verifier.concern().map_or(Condition::Ready, Condition::Degraded))
+    })
 }
 
 /// A part without which nothing starts, and which cannot be lost afterwards.
@@ -244,6 +263,7 @@ mod tests {
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         config.storage.path = folder.path().join("data");
         config.flags.path = folder.path().join("flags.yaml");
+        config.flags.changes = folder.path().join("data/flags.yaml");
         fs::write(&config.flags.path, "a: true\n").unwrap();
         actix_rt::System::new().block_on(async {
             let app = App::start(&config).await.unwrap();
@@ -253,7 +273,7 @@ mod tests {
 
             let (status, body) = readiness(address).await;
             assert_eq!(status, 200, "{body}");
-            for part in ["storage", "flags", "directory", "models"] {
+            for part in ["storage", "flags", "licence", "issuers", "directory", "models"] {
                 assert_eq!(body["parts"][part], json!({"ready": true}), "{part}: {body}");
             }
             fs::write(&config.flags.path, "a: perhaps\n").unwrap();

@@ -1,6 +1,6 @@
 //! What the embedded provider answers to the prompts it will see.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use duologue_actors::{
     ports::Turn,
@@ -240,12 +240,12 @@ async fn a_shipped_action_on_the_demo_gets_a_useful_extract(#[case] action: &str
 
 async fn rendered(action: &str, content: &str) -> String {
     use duologue_actors::ports::{Caller, Directory};
-    let directory = crate::directory::FileDirectory::load(Path::new("demo/directory.yaml")).unwrap();
+    let directory = crate::directory::FileDirectory::demo();
     let user = directory.user(duologue_actors::protocol::UserId(2)).await.unwrap().unwrap();
     let caller = Caller { user, credentials: None };
-    let id = "gid://gitlab/Issue/52".parse().unwrap();
+    let id = duologue_actors::protocol::GlobalId::of("Issue", 52).into();
     let resource = directory.resource(&caller, &id).await.unwrap().unwrap().resource;
-    let catalogue = crate::catalogue::load(Path::new("catalogue"), &["default"]).unwrap();
+    let catalogue = crate::catalogue::tests::shipped();
     let template = catalogue.get(action).unwrap().prompt.text.user.clone();
 
     let text = |text: &str| Value::from(text.to_owned());
