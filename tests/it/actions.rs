@@ -25,9 +25,17 @@ prompt:
     context: {{ input.user_input }}
 ";
 
+/// Those that are shipped, and the one of the example.
+fn unit_primitives() -> String {
+    let shipped =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/unit_primitives.yaml")).unwrap();
+    format!("{shipped}\namazing_feature: {{description: Amazes}}\n")
+}
+
 fn home_with_the_feature() -> duologue_harness::server::Home {
     let home = home();
     home.write("catalogue/amazing_new_ai_feature.yaml", AMAZING_NEW_AI_FEATURE).unwrap();
+    home.write("unit_primitives.yaml", &unit_primitives()).unwrap();
     home
 }
 
@@ -94,7 +102,7 @@ async fn it_is_on_the_command_line() {
 
 #[tokio::test]
 async fn a_faulty_file_stops_the_server_and_is_named_by_line_and_column() {
-    let home = home();
+    let home = home_with_the_feature();
     let faulty = AMAZING_NEW_AI_FEATURE.replace("maturity: ga", "maturity: perfect");
     home.write("catalogue/amazing_new_ai_feature.yaml", &faulty).unwrap();
     for command in ["serve", "check"] {

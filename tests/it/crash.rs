@@ -102,6 +102,8 @@ async fn countable_server() -> TestServer {
     let mut home = home();
     home.set("conversation", "max_messages", 10_000).unwrap();
     home.set("websocket", "max_messages_per_second", 10_000).unwrap();
+    home.set("rate_limits", "ai_action", 1_000_000).unwrap();
+    home.set("rate_limits", "in_flight_per_user", CLIENTS).unwrap();
     home.serve().await.unwrap()
 }
 

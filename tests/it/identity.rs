@@ -6,6 +6,8 @@ use duologue_harness::{graphql::GraphqlClient, server::PATIENCE};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
+mod jwt;
+
 use crate::support::{ALICE, ISSUE, MALLORY, start, summarize, try_ask};
 
 /// The flag of the summary, as the catalogue names it.

@@ -4,7 +4,9 @@ use duologue_harness::graphql::{GraphqlClient, Reply, send};
 use futures::future::join_all;
 use serde_json::json;
 
-use crate::support::{ALICE, ALICE_ID, ISSUE, home, start, summarize, try_ask, until_ended};
+use crate::support::{
+    ALICE, ALICE_ID, ISSUE, answer, ask, home, socket, start, subscribe, summarize, try_ask, until_ended,
+};
 
 /// A refusal has one error with a text and a code, whatever the status.
 #[track_caller]
@@ -70,6 +72,7 @@ async fn a_document_may_have_32_aliases() {
 async fn a_full_server_says_so_at_once_and_keeps_what_it_accepted() {
     let mut home = home();
     home.set("pipeline", "permits", 1).unwrap();
+    home.set("rate_limits", "ai_action", 1_000).unwrap();
     let server = home.serve().await.unwrap();
     let client = server.graphql(ALICE).unwrap();
     let (mut accepted, mut refused) = (Vec::new(), 0);
@@ -215,4 +218,34 @@ async fn a_syntax_error_has_a_place_and_a_code() {
     let reply = query(&server.graphql(ALICE).unwrap(), "{ currentUser ").await;
     assert_refused(&reply, 200);
     assert!(reply.at("/errors/0/locations/0/line").is_u64(), "{}", reply.text);
+}
+
+/// A time that cannot be added to now ends the actor that tries it.
+#[tokio::test]
+async fn with_the_largest_settings_a_question_is_answered() {
+    let mut home = home();
+    for (section, key, value) in [
+        ("rate_limits", "ai_action_period_seconds", json!(31_536_000)),
+        ("rate_limits", "in_flight_per_user", json!(65_536)),
+        ("auth", "gitlab_tokens", json!(true)),
+        ("auth", "gitlab_token_seconds", json!(3_600)),
+        ("auth", "recheck_seconds", json!(3_600)),
+        ("auth", "issuers", json!(["http://127.0.0.1:1"])),
+        ("auth", "jwks_refresh_seconds", json!(86_400)),
+        ("auth", "jwks_unknown_key_seconds", json!(86_400)),
+        ("auth", "jwks_max_stale_seconds", json!(31_536_000)),
+        ("auth", "verified_tokens", json!(10_000_000)),
+        ("gitlab", "url", json!("http://127.0.0.1:1")),
+        ("gitlab", "cache_seconds", json!(3_600)),
+        ("gitlab", "cache_entries", json!(10_000_000)),
+    ] {
+        home.set(section, key, value).unwrap();
+    }
+    let mut server = home.serve().await.unwrap();
+    let mut socket = socket(&server, ALICE).await;
+    subscribe(&mut socket, "s", json!({"clientSubscriptionId": "page"})).await;
+    let request_id = ask(&server.graphql(ALICE).unwrap(), summarize(ISSUE, Some("page"))).await;
+    assert!(!answer(&mut socket, "s", &request_id).await.content().is_empty());
+    let log = server.whole_log().await.unwrap();
+    assert!(!log.contains("panicked"), "{log}");
 }

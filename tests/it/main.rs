@@ -10,19 +10,26 @@
 )]
 
 mod actions;
+mod allowance;
 mod clients;
 mod command_line;
 mod conversation;
 mod crash;
 mod delivery;
+mod features;
 mod gate;
+mod gitlab;
 mod identity;
+mod licence;
 mod limits;
 mod logs;
 mod operations;
+mod policy;
 mod refusals;
 mod schema;
 mod seed;
+mod sessions;
+mod setup;
 mod shutdown;
 mod support;
 mod websocket;
