@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -121,12 +121,12 @@ fn keygen(prefix: &Path) -> anyhow::Result<ExitCode> {
         }
     }
     let key = SigningKey::generate().map_err(|error| anyhow::anyhow!("the key {error}"))?;
-    let write = |path: &Path, text: &str| {
-        private_file::put_new(path, text).with_context(|| format!("cannot write {}", path.display()))
-    };
-    write(&private, key.to_pem().expose_secret())?;
+    let cannot_write = |path: &Path| format!("cannot write {}", path.display());
+    private_file::put_new(&private, key.to_pem().expose_secret()).with_context(|| cannot_write(&private))?;
     // Half a pair is of no use, and in the way of the next attempt.
-    write(&public, &key.public().to_pem()).inspect_err(|_| drop(fs::remove_file(&private)))?;
+    write_for_everybody(&public, &key.public().to_pem())
+        .inspect_err(|_| drop(fs::remove_file(&private)))
+        .with_context(|| cannot_write(&public))?;
     output::line(format_args!(
         "private key  {}  keep it where licences are issued, and nowhere else\n\
          public key   {}  instances need it: licence.public_key\n\
@@ -136,6 +136,12 @@ fn keygen(prefix: &Path) -> anyhow::Result<ExitCode> {
         key.public().fingerprint()
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// An instance that runs as somebody else is to read it.
+fn write_for_everybody(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = fs::File::create_new(path)?;
+    file.write_all(text.as_bytes()).inspect_err(|_| drop(fs::remove_file(path)))
 }
 
 /// The licence in `text`, if it is genuine and good now.

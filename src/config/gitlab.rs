@@ -3,6 +3,8 @@ use std::time::Duration;
 use garde::Validate;
 use serde::Deserialize;
 
+use crate::licence::plans;
+
 /// The GitLab instance that knows tokens, users and resources.
 #[derive(Clone, Debug, Deserialize, Validate)]
 #[cfg_attr(test, derive(serde::Serialize))]
@@ -20,7 +22,7 @@ pub struct GitlabConfig {
     pub cache_entries: u64,
     #[garde(range(max = 1_000))]
     pub max_comments: usize,
-    #[garde(inner(length(min = 1)))]
+    #[garde(inner(custom(is_a_plan)))]
     pub plan_when_hidden: Option<String>,
     #[garde(skip)]
     pub experiment_features_when_hidden: bool,
@@ -36,4 +38,13 @@ impl GitlabConfig {
     pub fn cache_lifetime(&self) -> Duration {
         Duration::from_secs(self.cache_seconds)
     }
+}
+
+/// A plan that does not exist would license nothing, and show only when somebody is refused.
+fn is_a_plan(name: &str, _context: &()) -> garde::Result {
+    if plans::find(name).is_some() {
+        return Ok(());
+    }
+    let known: Vec<&str> = plans::names().collect();
+    Err(garde::Error::new(format!("there is no plan of this name; known: {}", known.join(", "))))
 }

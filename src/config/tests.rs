@@ -344,6 +344,10 @@ fn a_named_file_is_read_and_remembered() {
     "server:\n  advertised_version: newest\n",
     "2:23: `server.advertised_version`: \"newest\" is not a version such as 18.6.0"
 )]
+#[case::no_plan(
+    "gitlab:\n  plan_when_hidden: ultimat\n",
+    "2:21: `gitlab.plan_when_hidden`: there is no plan of this name; known: free, premium, ultimate"
+)]
 #[case::an_empty_path("storage:\n  path: ''\n", "2:9: `storage.path`: a path is needed")]
 #[case::an_empty_model_name(
     "models:\n  default:\n    model: ''\n",

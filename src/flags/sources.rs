@@ -125,7 +125,9 @@ impl Sources {
         let differences = set.differences(&now);
         if *now != set {
             self.current.store(Arc::new(set));
-            tracing::info!(flags = differences.join(", "), "flags changed");
+            if !differences.is_empty() {
+                tracing::info!(flags = differences.join(", "), "flags changed");
+            }
         }
         match faults.as_slice() {
             [] if is_settled => mended(&mut last),
