@@ -1,6 +1,6 @@
 //! Auth: who is asking.
 //!
-//! Owns the only use of the [`TokenVerifier`], what a token is good for ([`scope`]) and how much each user
+//! Owns the only use of the [`TokenVerifier`], what a token is good for (`auth/scope.rs`) and how much each user
 //! may ask for ([`allowance`]). Accepts [`Submitted`] requests, [`Recovered`] ones
 //! after a restart, and [`Identify`] from every entrance that is not a request (a websocket's
 //! `connection_init`, a read of the conversation). Emits [`Authenticated`] to FeatureFlag, or ends the
