@@ -94,7 +94,7 @@ impl App {
         let permits = Permits::new(config.pipeline.permits);
         let parts = parts(config, &offer, &people, &storage, &permits)?;
         let tree = Tree::start(parts).await?;
-        people.issuers.refresh_keys();
+        people.verifier.refresh_keys();
         if tokio::time::timeout(RECOVERY, tree.recovered()).await.is_err() {
             tracing::error!("the journal could not be read in time, opening the door without it");
         }
@@ -187,7 +187,7 @@ fn edge(
             storage_part(storage),
             flags_part(&offer.flags),
             licence_part(&offer.licences),
-            issuers_part(&people.issuers),
+            issuers_part(&people.verifier),
             loaded("directory"),
             loaded("models"),
         ],

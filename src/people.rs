@@ -31,9 +31,7 @@ pub struct People {
     pub directory: Arc<dyn Directory>,
     /// The same directory, for names that people use.
     pub names: Arc<dyn ActorNames>,
-    pub verifier: Arc<dyn TokenVerifier>,
-    /// The same verifier, which knows how the issuers of JWTs are.
-    pub issuers: Arc<Verifier>,
+    pub verifier: Arc<Verifier>,
     /// The directory, if it knows its users without being shown a token.
     accounts: Option<Arc<FileDirectory>>,
 }
@@ -55,13 +53,7 @@ impl People {
             false => None,
         };
         let verifier = Arc::new(Verifier::new(config, Some(&file), tokens, Clock::system())?);
-        Ok(Self {
-            directory: file.clone(),
-            names: file.clone(),
-            verifier: verifier.clone(),
-            issuers: verifier,
-            accounts: Some(file),
-        })
+        Ok(Self { directory: file.clone(), names: file.clone(), verifier, accounts: Some(file) })
     }
 
     fn of_gitlab(config: &Config) -> Result<Self, PeopleError> {
@@ -70,13 +62,7 @@ impl People {
         let directory = Arc::new(GitlabDirectory::new(gitlab, Settings::from(config), tokens.clone()));
         let tokens = tokens.map(|tokens| tokens as _);
         let verifier = Arc::new(Verifier::new(config, None, tokens, Clock::system())?);
-        Ok(Self {
-            directory: directory.clone(),
-            names: directory,
-            verifier: verifier.clone(),
-            issuers: verifier,
-            accounts: None,
-        })
+        Ok(Self { directory: directory.clone(), names: directory, verifier, accounts: None })
     }
 
     /// The user of this name, where the directory tells without a token.

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use duologue_actors::{
     policy::{self, Explanation, checks::Inquiry},
-    ports::{Caller, Credentials, FlagSource, ResourceName, Scope, User},
+    ports::{Caller, Credentials, FlagSource, ResourceName, Scope, TokenVerifier, User},
     protocol::{Failure, GlobalId},
 };
 use serde_json::json;
