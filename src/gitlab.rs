@@ -11,7 +11,6 @@ use std::time::Duration;
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode, Url,
     header::{AUTHORIZATION, HeaderMap, HeaderValue},
-    redirect,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{
@@ -20,7 +19,10 @@ use serde::{
 };
 use serde_json::{Value, json};
 
-use crate::config::GitlabConfig;
+use crate::{
+    bounded_http::{self, BodyError},
+    config::GitlabConfig,
+};
 
 mod shared;
 mod text;
@@ -138,16 +140,10 @@ impl Gitlab {
     /// When there is no address to call.
     pub fn new(config: &GitlabConfig) -> Result<Self, ClientError> {
         let url = config.url.as_deref().ok_or(ClientError::NoUrl)?;
-        let http = Client::builder()
-            .user_agent(concat!("duologue/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(config.timeout())
-            .timeout(config.timeout())
-            .build()
-            .map_err(ClientError::Client)?;
+        let user_agent = concat!("duologue/", env!("CARGO_PKG_VERSION"));
+        let http = bounded_http::client(config.timeout()).user_agent(user_agent).build();
         Ok(Self {
-            http,
+            http: http.map_err(ClientError::Client)?,
             base: Url::parse(url).map_err(ClientError::Url)?,
             max_response_bytes: config.max_response_bytes,
             timeout: config.timeout(),
@@ -281,16 +277,14 @@ impl Gitlab {
         })
     }
 
-    async fn body(&self, call: &Call, mut response: Response) -> Result<Vec<u8>, CallError> {
-        let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| call.failed(reason(&error), None))? {
-            if body.len() + piece.len() > self.max_response_bytes {
+    async fn body(&self, call: &Call, response: Response) -> Result<Vec<u8>, CallError> {
+        bounded_http::body(response, self.max_response_bytes).await.map_err(|error| match error {
+            BodyError::TooLong => {
                 let _ = call.failed("longer_than_gitlab.max_response_bytes", None);
-                return Err(CallError::TooLong);
+                CallError::TooLong
             }
-            body.extend_from_slice(&piece);
-        }
-        Ok(body)
+            BodyError::Broken(error) => call.failed(reason(&error), None),
+        })
     }
 }
 

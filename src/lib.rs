@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod app;
+mod bounded_http;
 pub mod builtin;
 pub mod calendar;
 pub mod catalogue;

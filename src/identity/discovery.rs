@@ -1,13 +1,15 @@
 //! Asking an issuer for its keys: OpenID Connect Discovery 1.0 section 4 says where they are, RFC 7517
 //! what they look like. One question has a time and a size; no redirect is followed, no proxy asked.
 
-use std::time::Duration;
-
-use reqwest::{Client, Url, redirect};
+use reqwest::{Client, Url};
 use serde::Deserialize;
 
 use super::jwks::{KeySet, KeySetError};
-use crate::{config, directory::issuer_name};
+use crate::{
+    bounded_http::{self, BodyError},
+    config,
+    directory::issuer_name,
+};
 
 /// What is added to an issuer's URL.
 const DOCUMENT: &str = "/.well-known/openid-configuration";
@@ -63,11 +65,6 @@ struct Document {
     jwks_uri: String,
 }
 
-/// A client that can be led nowhere.
-pub(super) fn http_client(timeout: Duration) -> reqwest::Result<Client> {
-    Client::builder().redirect(redirect::Policy::none()).no_proxy().timeout(timeout).build()
-}
-
 impl Discovery {
     pub(super) fn new(issuer: &str, http: Client, max_bytes: usize) -> Self {
         Self { issuer: issuer_name(issuer).to_owned(), http, max_bytes }
@@ -104,19 +101,15 @@ impl Discovery {
 
     async fn get(&self, address: &str) -> Result<Vec<u8>, FetchError> {
         let silent = |cause| FetchError::Silent { address: address.to_owned(), cause };
-        let mut response = self.http.get(address).send().await.map_err(silent)?;
+        let response = self.http.get(address).send().await.map_err(silent)?;
         let status = response.status();
         if !status.is_success() {
             return Err(FetchError::Status { address: address.to_owned(), status: status.as_u16() });
         }
-        let mut text = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(silent)? {
-            if text.len() + piece.len() > self.max_bytes {
-                return Err(FetchError::TooLarge { address: address.to_owned(), limit: self.max_bytes });
-            }
-            text.extend_from_slice(&piece);
-        }
-        Ok(text)
+        bounded_http::body(response, self.max_bytes).await.map_err(|error| match error {
+            BodyError::TooLong => FetchError::TooLarge { address: address.to_owned(), limit: self.max_bytes },
+            BodyError::Broken(cause) => silent(cause),
+        })
     }
 }
 
@@ -127,13 +120,19 @@ fn shortened(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use duologue_harness::oidc::OidcIssuer;
     use serde_json::{Value, json};
 
     use super::*;
 
+    fn http_client(timeout: Duration) -> Client {
+        bounded_http::client(timeout).build().unwrap()
+    }
+
     fn discovery(url: &str) -> Discovery {
-        Discovery::new(url, http_client(Duration::from_secs(5)).unwrap(), 4_096)
+        Discovery::new(url, http_client(Duration::from_secs(5)), 4_096)
     }
 
     async fn refusal(issuer: &OidcIssuer) -> String {
@@ -223,7 +222,7 @@ mod tests {
     async fn an_issuer_that_takes_too_long_is_given_up() {
         let issuer = OidcIssuer::start().await.unwrap();
         issuer.silent();
-        let hasty = Discovery::new(&issuer.url(), http_client(Duration::from_millis(50)).unwrap(), 4_096);
+        let hasty = Discovery::new(&issuer.url(), http_client(Duration::from_millis(50)), 4_096);
         assert!(matches!(hasty.key_set().await, Err(FetchError::Silent { .. })));
     }
 }

@@ -18,13 +18,14 @@ use secrecy::ExposeSecret;
 use super::{
     TokenHash,
     claims::{Claims, Payload, Rules, Speaks},
-    discovery::{Discovery, http_client},
+    discovery::Discovery,
     issuer::{Intervals, Issuer},
     jwks::{Key, KeyId},
     presented::Presented,
     refusal::Refusal,
 };
 use crate::{
+    bounded_http,
     config::{self, AuthConfig, DeploymentMode},
     directory::{Accounts, issuer_name},
 };
@@ -225,7 +226,7 @@ impl Verified {
 
 /// The issuers of the configuration. One that is there twice has the powers of its first mention.
 fn issuers(auth: &AuthConfig) -> Result<Vec<Arc<Issuer>>, reqwest::Error> {
-    let http = http_client(auth.jwks_timeout())?;
+    let http = bounded_http::client(auth.jwks_timeout()).build()?;
     let intervals = Intervals {
         refresh: auth.jwks_refresh(),
         unknown_key: auth.jwks_unknown_key(),
