@@ -161,7 +161,7 @@ impl Sockets {
             actix_ws::handle_with_protocols(request, payload, &[SUBPROTOCOL]).map_err(Refusal::Handshake)?;
         let messages =
             messages.max_frame_size(max_bytes).aggregate_continuations().max_continuation_size(max_bytes);
-        let credentials = Some(http::credentials::all_of(request.headers()));
+        let credentials = http::credentials::of(request.headers());
         let number = shared.numbers.fetch_add(1, Ordering::Relaxed);
         let session = Session::new(shared.clone(), session, origin, credentials, number);
         rt::spawn(session.run(Inbound::new(messages, exceeded)));

@@ -16,15 +16,9 @@ const REALM: &str = "x-gitlab-realm";
 const INSTANCE_ID: &str = "x-gitlab-instance-id";
 const GLOBAL_USER_ID: &str = "x-gitlab-global-user-id";
 
-/// What the headers of a request present; nothing for an anonymous one.
+/// What the headers of a request present: for an anonymous one no token, and yet what is stated of one.
 #[must_use]
-pub fn of(headers: &HeaderMap) -> Option<Credentials> {
-    Some(all_of(headers)).filter(|credentials| credentials.token.is_some())
-}
-
-/// The same with what is stated of a token that is not there: it may come later.
-#[must_use]
-pub fn all_of(headers: &HeaderMap) -> Credentials {
+pub fn of(headers: &HeaderMap) -> Credentials {
     let names = [AUTHORIZATION.as_str(), PRIVATE_TOKEN, REALM, INSTANCE_ID, GLOBAL_USER_ID];
     if !names.into_iter().all(|name| is_plain(headers, name)) {
         return of_nobody();
@@ -83,7 +77,7 @@ mod tests {
     fn a_token_is_found_in_its_places(#[case] headers: &[(&str, &str)], #[case] found: Option<&str>) {
         let request =
             headers.iter().fold(TestRequest::get(), |request, header| request.insert_header(*header));
-        let token = of(request.to_http_request().headers()).and_then(|credentials| credentials.token);
+        let token = of(request.to_http_request().headers()).token;
         assert_eq!(token.as_ref().map(|token| token.expose_secret()), found);
     }
 
@@ -106,7 +100,7 @@ mod tests {
         for value in values {
             headers.append(HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        let Credentials { token, stated } = of(&headers).unwrap();
+        let Credentials { token, stated } = of(&headers);
         assert_eq!((token.unwrap().expose_secret(), stated), ("", Stated::default()));
     }
 
@@ -122,8 +116,8 @@ mod tests {
             headers.iter().fold(TestRequest::get(), |request, header| request.insert_header(*header));
         let some = |text: &str| Some(text.to_owned());
         let expected = Stated { realm: some("saas"), instance_id: some("7"), global_user_id: some("g") };
-        assert_eq!(of(request.to_http_request().headers()).unwrap().stated, expected);
+        assert_eq!(of(request.to_http_request().headers()).stated, expected);
         let without = TestRequest::get().insert_header(("Authorization", "Bearer a")).to_http_request();
-        assert_eq!(of(without.headers()).unwrap().stated, Stated::default());
+        assert_eq!(of(without.headers()).stated, Stated::default());
     }
 }

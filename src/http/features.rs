@@ -143,7 +143,10 @@ async fn reset(request: &HttpRequest, edge: &Edge, name: String) -> Result<HttpR
 /// Who may administer: an admin, with a token that is good for that.
 async fn admin(request: &HttpRequest, edge: &Edge) -> Result<Caller, Refusal> {
     // Also where everybody is somebody: any web page can make a browser send a form here, but not this header.
-    let credentials = credentials::of(request.headers()).ok_or(Refusal::Unauthorized)?;
+    let credentials = credentials::of(request.headers());
+    if credentials.token.is_none() {
+        return Err(Refusal::Unauthorized);
+    }
     let identity =
         edge.entrance.identify(credentials.clone()).await.map_err(|failure| match failure.code {
             Code::Unauthenticated => Refusal::Unauthorized,

@@ -91,7 +91,7 @@ async fn execute(
     graphql: GraphqlRequest,
     response_type: ResponseType,
 ) -> HttpResponse {
-    let credentials = credentials::of(request.headers()).unwrap_or_default();
+    let credentials = credentials::of(request.headers());
     let Executed { response, opens, retry_after: wait, rejected } =
         edge.graphql.execute(graphql, &credentials).await;
     let status = match (rejected, response_type) {

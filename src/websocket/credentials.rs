@@ -9,17 +9,15 @@ use serde_json::{Map, Value};
 
 use crate::http::credentials::{among, of_nobody};
 
-/// The credentials of a socket; nothing for an anonymous one.
+/// The credentials of a socket; those of an anonymous one have no token.
 #[must_use]
-pub fn of_init(payload: &Map<String, Value>, upgrade: Option<Credentials>) -> Option<Credentials> {
-    let upgrade = upgrade.unwrap_or_default();
+pub fn of_init(payload: &Map<String, Value>, upgrade: Credentials) -> Credentials {
     let payload = of_payload(payload);
     let is_nobodys = upgrade.token.as_ref().is_some_and(|token| token.expose_secret().is_empty());
-    let credentials = match merged(payload.stated, upgrade.stated) {
+    match merged(payload.stated, upgrade.stated) {
         Some(stated) if !is_nobodys => Credentials { token: payload.token.or(upgrade.token), stated },
         _ => of_nobody(),
-    };
-    credentials.token.is_some().then_some(credentials)
+    }
 }
 
 fn of_payload(payload: &Map<String, Value>) -> Credentials {
@@ -56,8 +54,8 @@ mod tests {
 
     use super::*;
 
-    fn shown(credentials: Option<Credentials>) -> Option<String> {
-        credentials.and_then(|it| it.token).map(|token| token.expose_secret().to_owned())
+    fn shown(credentials: Credentials) -> Option<String> {
+        credentials.token.map(|token| token.expose_secret().to_owned())
     }
 
     #[rstest]
@@ -71,14 +69,14 @@ mod tests {
     #[case(json!({"Authorization": 1}), None)]
     #[case(json!({"token": "a"}), None)]
     fn a_token_is_found_under_either_name_in_any_case(#[case] payload: Value, #[case] token: Option<&str>) {
-        assert_eq!(shown(of_init(payload.as_object().unwrap(), None)).as_deref(), token);
+        assert_eq!(shown(of_init(payload.as_object().unwrap(), Credentials::default())).as_deref(), token);
     }
 
     #[test]
     fn what_is_stated_of_the_token_is_found_beside_it() {
         let payload =
             json!({"Authorization": "Bearer a", "X-Gitlab-Realm": "saas", "x-gitlab-instance-id": 7});
-        let stated = of_init(payload.as_object().unwrap(), None).unwrap().stated;
+        let stated = of_init(payload.as_object().unwrap(), Credentials::default()).stated;
         assert_eq!((stated.realm.as_deref(), stated.instance_id), (Some("saas"), None));
     }
 
@@ -86,9 +84,9 @@ mod tests {
         Stated { global_user_id: Some(user.to_owned()), ..Stated::default() }
     }
 
-    fn upgrade(token: Option<&str>, user: &str) -> Option<Credentials> {
+    fn upgrade(token: Option<&str>, user: &str) -> Credentials {
         let token = token.map(|token| Credentials::token(token).token);
-        Some(Credentials { token: token.flatten(), stated: stated(user) })
+        Credentials { token: token.flatten(), stated: stated(user) }
     }
 
     #[rstest]
@@ -98,19 +96,19 @@ mod tests {
     #[case::nobody_has_a_token(json!({}), upgrade(None, "g"), None)]
     fn what_is_stated_in_either_place_counts(
         #[case] payload: Value,
-        #[case] upgrade: Option<Credentials>,
+        #[case] upgrade: Credentials,
         #[case] token: Option<&str>,
     ) {
         let credentials = of_init(payload.as_object().unwrap(), upgrade);
-        assert_eq!(credentials.as_ref().map(|it| it.stated.clone()), token.map(|_| stated("g")));
+        assert_eq!(credentials.stated, stated("g"));
         assert_eq!(shown(credentials).as_deref(), token);
     }
 
     #[rstest]
     #[case::another_user(upgrade(None, "h"))]
     #[case::another_user_and_a_token(upgrade(Some("b"), "h"))]
-    #[case::headers_that_are_nobodys(Some(of_nobody()))]
-    fn contradictions_make_them_nobodys(#[case] upgrade: Option<Credentials>) {
+    #[case::headers_that_are_nobodys(of_nobody())]
+    fn contradictions_make_them_nobodys(#[case] upgrade: Credentials) {
         let payload = json!({"Authorization": "Bearer a", "X-Gitlab-Global-User-Id": "g"});
         assert_eq!(shown(of_init(payload.as_object().unwrap(), upgrade)).as_deref(), Some(""));
     }

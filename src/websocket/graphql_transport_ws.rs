@@ -122,7 +122,7 @@ pub struct Machine {
     rules: Rules,
     origin: Origin,
     /// Those of the upgrade request, perhaps without a token.
-    credentials: Option<Credentials>,
+    credentials: Credentials,
     phase: Phase,
     rate: Rate,
     active: HashSet<OperationId>,
@@ -144,7 +144,7 @@ impl Rules {
 
 impl Machine {
     #[must_use]
-    pub fn new(rules: Rules, origin: Origin, credentials: Option<Credentials>, now: Instant) -> Self {
+    pub fn new(rules: Rules, origin: Origin, credentials: Credentials, now: Instant) -> Self {
         Self {
             rules,
             origin,
@@ -258,16 +258,12 @@ impl Machine {
         let Phase::Opened { init_until } = self.phase else {
             return self.close(Close::TooManyInitialisations);
         };
-        let credentials = credentials::of_init(payload, self.credentials.take());
-        match (credentials, self.origin) {
-            (None, Origin::Absent) if self.rules.needs_token => {
-                self.close(Close::Forbidden("a token is needed"))
-            }
-            (credentials, _) => {
-                self.phase = Phase::Verifying { init_until };
-                Effect::Verify(credentials.unwrap_or_default())
-            }
+        let credentials = credentials::of_init(payload, std::mem::take(&mut self.credentials));
+        if credentials.token.is_none() && self.origin == Origin::Absent && self.rules.needs_token {
+            return self.close(Close::Forbidden("a token is needed"));
         }
+        self.phase = Phase::Verifying { init_until };
+        Effect::Verify(credentials)
     }
 
     fn subscribe(&mut self, id: OperationId, request: Box<GraphqlRequest>, bytes: usize) -> Effect {

@@ -72,7 +72,7 @@ impl Session {
         shared: Arc<Shared>,
         session: actix_ws::Session,
         origin: Origin,
-        credentials: Option<Credentials>,
+        credentials: Credentials,
         number: u64,
     ) -> Self {
         let (config, now) = (&shared.config, Instant::now());

@@ -28,7 +28,7 @@ enum Stage {
 
 fn at(stage: Stage) -> (Machine, Instant) {
     let now = Instant::now();
-    let mut machine = Machine::new(RULES, Origin::Trusted, None, now);
+    let mut machine = Machine::new(RULES, Origin::Trusted, Credentials::default(), now);
     if matches!(stage, Stage::Opened) {
         return (machine, now);
     }
@@ -163,7 +163,7 @@ fn a_token_comes_with_the_upgrade_or_with_the_first_message(
     #[case] effect: &str,
 ) {
     let now = Instant::now();
-    let mut machine = Machine::new(RULES, origin, header.map(Credentials::token), now);
+    let mut machine = Machine::new(RULES, origin, header.map(Credentials::token).unwrap_or_default(), now);
     assert_eq!(line(&machine.received(Frame::Text(text), now)), effect);
 }
 
@@ -197,7 +197,7 @@ fn a_socket_outlives_its_token_by_nothing() {
 fn where_no_token_is_needed_a_program_without_one_is_asked_about_too() {
     let now = Instant::now();
     let rules = Rules { needs_token: false, ..RULES };
-    let mut machine = Machine::new(rules, Origin::Absent, None, now);
+    let mut machine = Machine::new(rules, Origin::Absent, Credentials::default(), now);
     let init = Frame::Text(r#"{"type":"connection_init"}"#);
     assert_eq!(line(&machine.received(init, now)), "verify nobody");
 }
