@@ -5,7 +5,7 @@ use std::time::Duration;
 use duologue_harness::{
     gitlab::{GitlabStub, Mood},
     graphql::Reply,
-    server::{PATIENCE, TestServer},
+    server::{Home, PATIENCE, TestServer},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -20,14 +20,20 @@ use crate::support::{
 
 const SHA: &str = "1f0e3dad99908345f7439f8ffabdffc4d6c7b9a1";
 
-/// A server whose users, tokens and resources are those of a GitLab instance.
-async fn start_with(settings: &[(&str, &str, Value)]) -> (GitlabStub, TestServer) {
-    let gitlab = GitlabStub::start().await.unwrap();
+/// A folder whose users, tokens and resources are those of a GitLab instance.
+fn home_of(gitlab: &GitlabStub) -> Home {
     let mut home = home();
     home.set("auth", "development_tokens", false).unwrap();
     home.set("auth", "gitlab_tokens", true).unwrap();
     home.set("directory", "source", "gitlab").unwrap();
     home.set("gitlab", "url", gitlab.url()).unwrap();
+    home
+}
+
+/// A server whose users, tokens and resources are those of a GitLab instance.
+async fn start_with(settings: &[(&str, &str, Value)]) -> (GitlabStub, TestServer) {
+    let gitlab = GitlabStub::start().await.unwrap();
+    let mut home = home_of(&gitlab);
     home.set("gitlab", "experiment_features_when_hidden", true).unwrap();
     for (section, key, value) in settings {
         home.set(section, key, value.clone()).unwrap();
@@ -194,11 +200,7 @@ async fn a_plan_that_is_hidden_from_members_counts_as_the_settings_say() {
 #[tokio::test]
 async fn an_explanation_that_gitlab_does_not_help_with_names_the_gitlab_that_was_asked() {
     let gitlab = GitlabStub::start().await.unwrap();
-    let mut home = home();
-    home.set("auth", "development_tokens", false).unwrap();
-    home.set("auth", "gitlab_tokens", true).unwrap();
-    home.set("directory", "source", "gitlab").unwrap();
-    home.set("gitlab", "url", gitlab.url()).unwrap();
+    let home = home_of(&gitlab);
     home.write(".env", "DUOLOGUE_TOKEN=glpat-alice\n").unwrap();
     gitlab.set_mood(Mood::Down);
     let run = home.run(&["policy", "explain", "--user", "alice"]).await.unwrap();

@@ -11,7 +11,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use super::{
     Reader, found,
     places::At,
-    resources::{Found, Text},
+    resources::{Found, Text, WITHOUT_PROJECTS},
 };
 use crate::gitlab::{CallError, Part};
 
@@ -42,18 +42,9 @@ impl Reader<'_> {
             tracing::debug!(resource = %id, "the epic is older than what is searched; its work item is found at once");
             return Ok(None);
         };
-        let group: Group = match found(
-            self.gitlab()
-                .get(
-                    self.token,
-                    &["api", "v4", "groups", &epic.group_id.to_string()],
-                    &[("with_projects", "false")],
-                )
-                .await,
-        )? {
-            Some(group) => group,
-            None => return Ok(None),
-        };
+        let group = GlobalId::of("Group", epic.group_id);
+        let group = self.numbered_resource::<Group>("groups", &group, WITHOUT_PROJECTS).await;
+        let Some(group) = found(group)? else { return Ok(None) };
         let notes = ["api", "v4", "groups", &root, "epics", &number.to_string(), "notes"];
         let Some(comments) = found(self.notes(&notes).await)? else { return Ok(None) };
         let text = Text { title: epic.title, description: epic.description, comments };

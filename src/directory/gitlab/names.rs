@@ -3,7 +3,7 @@
 use duologue_actors::{ports::DirectoryError, protocol::GlobalId};
 use serde::Deserialize;
 
-use super::{Reader, found};
+use super::{Reader, found, resources::WITHOUT_PROJECTS};
 use crate::directory::ActorName;
 
 #[derive(Deserialize)]
@@ -28,7 +28,7 @@ impl Reader<'_> {
     }
 
     async fn numbered(&self, kind: &str, path: &str) -> Result<Numbered, crate::gitlab::CallError> {
-        let query: &[_] = if kind == "groups" { &[("with_projects", "false")] } else { &[] };
+        let query = if kind == "groups" { WITHOUT_PROJECTS } else { &[] };
         self.gitlab().get(self.token, &["api", "v4", kind, path], query).await
     }
 }

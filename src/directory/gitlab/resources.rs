@@ -26,6 +26,9 @@ const WORK_ITEM: &str = "query workItem($id: WorkItemID!) {
   found: workItem(id: $id) { title description project { fullPath } namespace { fullPath } }
 }";
 
+/// A group's answer holds all its projects unless it is told otherwise.
+pub(super) const WITHOUT_PROJECTS: &[(&str, &str)] = &[("with_projects", "false")];
+
 /// What there is to read, before it is known who may.
 pub(super) struct Found {
     pub(super) text: Text,
@@ -113,7 +116,7 @@ impl Reader<'_> {
 
     /// By GitLab's REST API documentation of groups.
     async fn group(&self, id: &GlobalId) -> Result<Found, CallError> {
-        let group: Group = self.numbered_resource("groups", id, &[("with_projects", "false")]).await?;
+        let group: Group = self.numbered_resource("groups", id, WITHOUT_PROJECTS).await?;
         let text = Text { title: group.full_name, description: group.description, comments: Vec::new() };
         Ok(Found { text, at: At::Group(group.full_path) })
     }
@@ -126,13 +129,12 @@ impl Reader<'_> {
         let place: Project = self.numbered_resource("projects", project, &[]).await?;
         let path = ["api", "v4", "projects", project.id(), "repository", "commits", id.id()];
         let commit: Commit = self.gitlab().get(self.token, &path, &[]).await?;
-        let [a, b, c, d, e, f, g] = path;
-        let comments = self.commit_comments(&[a, b, c, d, e, f, g, "comments"]).await?;
+        let comments = self.commit_comments(&[&path[..], &["comments"]].concat()).await?;
         let text = Text { title: commit.title, description: Some(commit.message), comments };
         Ok(Found { text, at: At::Project(place.path_with_namespace) })
     }
 
-    async fn numbered_resource<T: serde::de::DeserializeOwned>(
+    pub(super) async fn numbered_resource<T: serde::de::DeserializeOwned>(
         &self,
         kind: &str,
         id: &GlobalId,

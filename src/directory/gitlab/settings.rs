@@ -3,7 +3,7 @@
 use duologue_actors::ports::{DirectoryError, RootNamespace};
 use serde::Deserialize;
 
-use super::{Reader, found, places::Place};
+use super::{Reader, found, places::Place, resources::WITHOUT_PROJECTS};
 use crate::{config::DeploymentMode, licence::plans};
 
 /// The part of a top-level group's settings that GitLab shows to few or to nobody, or what counts instead.
@@ -55,7 +55,7 @@ impl Reader<'_> {
         let (namespace, group) = (["api", "v4", "namespaces", path], ["api", "v4", "groups", path]);
         let (namespace, group) = tokio::join!(
             self.gitlab().get::<Namespace>(self.token, &namespace, &[]),
-            self.gitlab().get::<Group>(self.token, &group, &[("with_projects", "false")]),
+            self.gitlab().get::<Group>(self.token, &group, WITHOUT_PROJECTS),
         );
         let plan = found(namespace)?.and_then(|namespace| namespace.plan);
         let experiments = found(group)?.and_then(|group| group.experiment_features_enabled);
