@@ -69,6 +69,31 @@ pub enum ActorName<'a> {
     Project(&'a str),
 }
 
+impl<'a> ActorName<'a> {
+    /// The name itself.
+    #[must_use]
+    pub fn text(self) -> &'a str {
+        let (Self::User(name) | Self::Group(name) | Self::Project(name)) = self;
+        name
+    }
+
+    /// The model of what is named.
+    #[must_use]
+    pub fn model(self) -> &'static str {
+        match self {
+            Self::User(_) => "User",
+            Self::Group(_) => tree::GROUP,
+            Self::Project(_) => tree::PROJECT,
+        }
+    }
+
+    /// Whether `id` can be that of what is named.
+    #[must_use]
+    pub fn fits(self, id: &GlobalId) -> bool {
+        id.model() == self.model() && id.number().is_some()
+    }
+}
+
 /// A directory that knows what a name stands for.
 #[async_trait]
 pub trait ActorNames: Send + Sync {
@@ -127,7 +152,7 @@ impl FileDirectory {
         self.users.values().filter_map(|account| Some((&account.user, account.development_token.as_ref()?)))
     }
 
-    /// Whether a JWT can speak for `user`, by an identity of theirs or their global user id.
+    /// Whether a token from outside can speak for `user`, by an identity of theirs or their global user id.
     #[must_use]
     pub fn is_known_outside(&self, user: UserId) -> bool {
         self.outside_names.has(user)

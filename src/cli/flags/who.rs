@@ -54,43 +54,59 @@ pub(super) enum Unknown {
     #[error("the directory does not know whether there is a {0} `{1}`")]
     Directory(&'static str, String),
 }
+
 /// On or off for each of those named, who are looked up in the directory.
 pub(super) fn targets(who: &Who, on: bool, config: &Config) -> Result<Vec<Change>, Unknown> {
-    let mut targets = Vec::new();
-    for (kind, model, names) in
-        [("user", "User", &who.users), ("group", "Group", &who.groups), ("project", "Project", &who.projects)]
-    {
-        for name in names {
-            targets.push(Target::Actor(actor(kind, model, name, config)?));
-        }
-    }
+    let users = who.users.iter().map(|name| ActorName::User(name));
+    let groups = who.groups.iter().map(|path| ActorName::Group(path));
+    let projects = who.projects.iter().map(|path| ActorName::Project(path));
+    let mut lookup = Lookup { config, directory: None };
+    let actors = users.chain(groups).chain(projects).map(|name| lookup.actor(name).map(Target::Actor));
+    let mut targets = actors.collect::<Result<Vec<Target>, Unknown>>()?;
     targets.extend(who.feature_groups.iter().cloned().map(Target::FeatureGroup));
     Ok(targets.into_iter().map(|target| Change::For(target, on)).collect())
 }
 
-fn actor(kind: &'static str, model: &'static str, name: &str, config: &Config) -> Result<GlobalId, Unknown> {
-    if name.starts_with("gid:") {
-        let id = name.parse::<GlobalId>().ok();
-        return id
-            .filter(|id| id.model() == model && id.number().is_some())
-            .ok_or_else(|| Unknown::NotAGlobalId(name.to_owned(), model));
+/// What names stand for. The directory is read when the first of them is looked up.
+struct Lookup<'a> {
+    config: &'a Config,
+    directory: Option<FileDirectory>,
+}
+
+impl Lookup<'_> {
+    fn actor(&mut self, name: ActorName<'_>) -> Result<GlobalId, Unknown> {
+        let (text, model) = (name.text(), name.model());
+        if text.starts_with("gid:") {
+            let id = text.parse::<GlobalId>().ok().filter(|id| name.fits(id));
+            return id.ok_or_else(|| Unknown::NotAGlobalId(text.to_owned(), model));
+        }
+        let config = self.config;
+        if config.directory.source == DirectorySource::Gitlab {
+            return Err(Unknown::NeedsGlobalId(text.to_owned(), model));
+        }
+        let unknown = || Unknown::Directory(kind(name), text.to_owned());
+        let directory = match &self.directory {
+            Some(directory) => directory,
+            None => {
+                let read = FileDirectory::load(&config.directory, &config.deployment);
+                self.directory.insert(read.map_err(|_| unknown())?)
+            }
+        };
+        let found = futures::executor::block_on(directory.actor(&operator(), name)).map_err(|_| unknown())?;
+        found.ok_or_else(|| Unknown::Actor {
+            kind: kind(name),
+            name: text.to_owned(),
+            directory: config.directory.path.display().to_string(),
+        })
     }
-    if config.directory.source == DirectorySource::Gitlab {
-        return Err(Unknown::NeedsGlobalId(name.to_owned(), model));
+}
+
+fn kind(name: ActorName<'_>) -> &'static str {
+    match name {
+        ActorName::User(_) => "user",
+        ActorName::Group(_) => "group",
+        ActorName::Project(_) => "project",
     }
-    let unknown = || Unknown::Directory(kind, name.to_owned());
-    let directory = FileDirectory::load(&config.directory, &config.deployment).map_err(|_| unknown())?;
-    let wanted = match kind {
-        "user" => ActorName::User(name),
-        "group" => ActorName::Group(name),
-        _ => ActorName::Project(name),
-    };
-    let found = futures::executor::block_on(directory.actor(&operator(), wanted)).map_err(|_| unknown())?;
-    found.filter(|id| id.model() == model).ok_or_else(|| Unknown::Actor {
-        kind,
-        name: name.to_owned(),
-        directory: config.directory.path.display().to_string(),
-    })
 }
 
 /// Whoever can write the files can see all that is in them.

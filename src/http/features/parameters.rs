@@ -150,7 +150,7 @@ impl Parameters {
                     "{name} is not supported: a flag has no such actors here"
                 )));
             }
-            if ![ACTORS, OTHERS].concat().contains(&name) && name != FEATURE_GROUP {
+            if !ACTORS.contains(&name) && !OTHERS.contains(&name) && name != FEATURE_GROUP {
                 let name = shortened(name);
                 return Err(Refusal::Parameter(format!("{name} is not a parameter of this request")));
             }

@@ -79,21 +79,19 @@ fn too_slow(names: usize) -> Refusal {
 
 impl Named {
     async fn target(&self, names: &dyn ActorNames, caller: &Caller) -> Result<Target, Refusal> {
-        let (model, text, name) = match self {
-            Self::User(name) => ("User", name, ActorName::User(name)),
-            Self::Group(path) => ("Group", path, ActorName::Group(path)),
-            Self::Project(path) => ("Project", path, ActorName::Project(path)),
+        let name = match self {
+            Self::User(name) => ActorName::User(name),
+            Self::Group(path) => ActorName::Group(path),
+            Self::Project(path) => ActorName::Project(path),
             Self::FeatureGroup(group) => return Ok(Target::FeatureGroup(group.clone())),
         };
-        let id = match text.parse::<GlobalId>() {
+        let id = match name.text().parse::<GlobalId>() {
             Ok(id) => Some(id),
             Err(_) => names.actor(caller, name).await.map_err(|error| unanswered(&error))?,
         };
-        // Groups and projects are both found by their paths.
-        let actor = id.filter(|id| id.model() == model && id.number().is_some());
-        actor.map(Target::Actor).ok_or_else(|| {
+        id.filter(|id| name.fits(id)).map(Target::Actor).ok_or_else(|| {
             // In the words of GitLab's `Feature::Target`.
-            let text: String = text.chars().take(128).collect();
+            let text: String = name.text().chars().take(128).collect();
             Refusal::BadRequest(format!("{text} is not found!"))
         })
     }
