@@ -366,6 +366,24 @@ async fn without_development_tokens_none_is_made_and_something_else_must_say_who
     assert_eq!(run.code(), Some(0), "{}{}", run.stdout, run.stderr);
 }
 
+/// GitLab says a number, and it is the directory that says whose.
+#[tokio::test]
+async fn a_gitlab_token_speaks_for_whom_the_directory_knows_by_their_number_there() {
+    let mut home = home();
+    home.set("auth", "development_tokens", false).unwrap();
+    home.set("auth", "gitlab_tokens", true).unwrap();
+    home.set("gitlab", "url", "https://gitlab.example.com").unwrap();
+    let run = home.run(&["setup", "demo2"]).await.unwrap();
+    assert_eq!(lines(&run, "WRONG"), ["sign-in: no GitLab token can speak for demo2-tester"]);
+    let named = home.read(ADDITIONS).unwrap().replace(
+        "    username: demo2-tester\n",
+        "    username: demo2-tester\n    identities: {https://gitlab.example.com: '7'}\n",
+    );
+    home.write(ADDITIONS, &named).unwrap();
+    let run = home.run(&["setup", "demo2"]).await.unwrap();
+    assert_eq!(run.code(), Some(0), "{}{}", run.stdout, run.stderr);
+}
+
 #[tokio::test]
 async fn where_every_caller_is_one_user_it_is_that_one_who_is_set_up() {
     let mut home = home();

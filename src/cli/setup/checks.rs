@@ -67,17 +67,27 @@ impl Checks<'_> {
             self.report.right(format!("sign-in: every caller is {username}, by auth.bypass_external"));
         } else if auth.development_tokens {
             self.report.right(format!("sign-in: {username} has a development token"));
-        } else if auth.gitlab_tokens {
-            self.report.right(format!("sign-in: with a GitLab token of {username}"));
-        } else if auth.takes_jwts() && self.made.directory.is_known_outside(user.id) {
-            self.report.right(format!("sign-in: with a JWT that speaks for {username}"));
-        } else if auth.takes_jwts() {
-            let additions = self.config.directory.additions.display();
-            let mend = format!("give {username} `identities` or a `global_user_id` in {additions}");
-            self.report.wrong(format!("sign-in: no JWT can speak for {username}"), mend);
+        } else if auth.gitlab_tokens || auth.takes_jwts() {
+            self.sign_in_from_outside();
         } else {
             let mend = "set auth.development_tokens: true, or auth.gitlab_url";
             self.report.wrong("sign-in: no kind of token is taken", mend);
+        }
+    }
+
+    /// Tokens from outside speak for users of whom the directory says what they are called there.
+    fn sign_in_from_outside(&mut self) {
+        let (auth, user) = (&self.config.auth, &self.made.user);
+        let (username, additions) = (user.username.as_str(), self.config.directory.additions.display());
+        let (token, names) = match auth.gitlab_tokens {
+            true => ("GitLab token", "`identities`, the number there by gitlab.url,"),
+            false => ("JWT", "`identities` or a `global_user_id`"),
+        };
+        if self.made.directory.is_known_outside(user.id) {
+            self.report.right(format!("sign-in: with a {token} that speaks for {username}"));
+        } else {
+            let mend = format!("give {username} {names} in {additions}");
+            self.report.wrong(format!("sign-in: no {token} can speak for {username}"), mend);
         }
     }
 
