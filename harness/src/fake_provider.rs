@@ -2,6 +2,8 @@
 //! stalls, cuts the line, or never ends. It speaks HTTP/1.1 over a bare socket, because a web framework
 //! would mend exactly the faults that are wanted here.
 //!
+//! It can also be one that nobody should talk to: with a bad certificate, deaf, or not there at all.
+//!
 //! Every request takes the next script of the queue; when the queue is empty, the standing script. Every
 //! request is recorded, with the time at which its socket was closed by the other side.
 
@@ -19,17 +21,24 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 
 use crate::server::PATIENCE;
 
 pub(crate) mod connection;
+mod gzip;
+mod refusing;
 mod script;
 pub mod shapes;
+mod tls;
 
+pub use refusing::Refusing;
 pub use script::{Script, Step};
+pub use tls::{Authority, Certificate};
 
 /// A running fake. Dropping it closes its port and every socket.
 pub struct FakeProvider {
+    scheme: &'static str,
     address: SocketAddr,
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
@@ -66,17 +75,47 @@ impl Call {
 impl FakeProvider {
     /// Starts a fake that plays `standing` for every request.
     pub async fn start(standing: Script) -> Result<Self> {
+        Self::listen(Manner::Plain, standing).await
+    }
+
+    /// Starts a fake that speaks TLS.
+    pub async fn start_tls(standing: Script, certificate: Certificate<'_>) -> Result<Self> {
+        Self::listen(Manner::Tls(certificate.acceptor()?), standing).await
+    }
+
+    /// Starts a fake that takes connections and never reads from them, nor writes to them.
+    pub async fn deaf() -> Result<Self> {
+        Self::listen(Manner::Deaf, Script::silence()).await
+    }
+
+    /// An address where nobody listens, for as long as what is returned lives.
+    pub fn refusing() -> Result<Refusing> {
+        Refusing::new()
+    }
+
+    async fn listen(manner: Manner, standing: Script) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port")?;
+        Self::accepting(listener, manner, standing)
+    }
+
+    fn accepting(listener: TcpListener, manner: Manner, standing: Script) -> Result<Self> {
+        let scheme = if matches!(manner, Manner::Tls(_)) { "https" } else { "http" };
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(standing));
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Self { address, shared, accepting })
+        let accepting = tokio::spawn(accept(listener, manner, Arc::clone(&shared)));
+        Ok(Self { scheme, address, shared, accepting })
     }
 
     /// Where it listens, e.g. `http://127.0.0.1:4711`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
+    }
+
+    /// How many connections were taken so far, also those that brought no request.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.state().connections
     }
 
     /// Plays `script` once, for the next request that has no other.
@@ -118,26 +157,51 @@ impl Drop for FakeProvider {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+/// How the fake meets a connection.
+#[derive(Clone)]
+enum Manner {
+    Plain,
+    Tls(TlsAcceptor),
+    Deaf,
+}
+
+async fn accept(listener: TcpListener, manner: Manner, shared: Arc<Shared>) {
     // Owned here, so that aborting this task ends every connection.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((socket, _)) = listener.accept().await {
-        connections.spawn(serve(socket, Arc::clone(&shared)));
+        shared.state().connections += 1;
+        connections.spawn(meet(socket, manner.clone(), Arc::clone(&shared)));
     }
 }
 
-async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
+async fn meet(socket: TcpStream, manner: Manner, shared: Arc<Shared>) {
     // A fault of the caller's ends this connection; the test sees that no call was recorded.
     if socket.set_nodelay(true).is_err() {
         return;
     }
-    let Ok(call) = connection::read_request(&mut socket).await else {
-        return;
-    };
-    let (number, script) = shared.record(call);
-    match connection::play(socket, script).await {
-        connection::End::Played => shared.change(number, |call| call.played = true),
-        connection::End::CallerClosed(at) => shared.change(number, |call| call.caller_closed = Some(at)),
+    match manner {
+        Manner::Plain => serve(socket, &shared).await,
+        Manner::Tls(acceptor) => {
+            if let Ok(socket) = acceptor.accept(socket).await {
+                serve(socket, &shared).await;
+            }
+        }
+        Manner::Deaf => std::future::pending().await,
+    }
+}
+
+async fn serve(mut socket: impl connection::Socket, shared: &Shared) {
+    while let Ok(call) = connection::read_request(&mut socket).await {
+        let (number, script) = shared.record(call);
+        match connection::play(&mut socket, script).await {
+            connection::End::Kept => shared.change(number, |call| call.played = true),
+            connection::End::Played | connection::End::Reset => {
+                return shared.change(number, |call| call.played = true);
+            }
+            connection::End::CallerClosed(at) => {
+                return shared.change(number, |call| call.caller_closed = Some(at));
+            }
+        }
     }
 }
 
@@ -151,11 +215,12 @@ struct State {
     queue: VecDeque<Script>,
     standing: Script,
     calls: Vec<Call>,
+    connections: usize,
 }
 
 impl Shared {
     fn new(standing: Script) -> Self {
-        let state = State { queue: VecDeque::new(), standing, calls: Vec::new() };
+        let state = State { queue: VecDeque::new(), standing, calls: Vec::new(), connections: 0 };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
 

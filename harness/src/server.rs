@@ -25,6 +25,9 @@ use crate::{
 /// The longest any single wait of a test may take; long enough for a slow, busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How the variables begin that the binary looks at.
+const OURS: [&str; 6] = ["DUOLOGUE", "AIGW", "AI_GATEWAY", "ANTHROPIC", "OPENAI", "GOOGLE"];
+
 /// A folder with everything a server needs: `config.yaml`, `catalogue/`, `demo/`, `data/`. It is the
 /// test's own, to edit before and while a server runs on it.
 pub struct Home {
@@ -88,7 +91,7 @@ impl Home {
         let mut command = Command::new(&self.binary);
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null()).kill_on_drop(true);
         for (name, _) in std::env::vars() {
-            if name.starts_with("DUOLOGUE") || name.starts_with("AIGW") {
+            if OURS.iter().any(|prefix| name.starts_with(prefix)) {
                 command.env_remove(name);
             }
         }

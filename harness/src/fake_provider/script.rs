@@ -2,19 +2,34 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 /// An answer, in steps. Without any step the head and an empty, well-ended body are sent.
 #[derive(Clone, Debug)]
 pub struct Script {
     pub(super) before_head: Vec<Step>,
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
+    pub(super) framing: Framing,
     pub(super) body: Vec<Step>,
+    pub(super) keeps_connection: bool,
+}
+
+/// How the caller can tell where the body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Chunked,
+    /// A length that was promised, whatever is sent.
+    Length(u64),
+    UntilClosed,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Sends these bytes as one piece.
     Send(Vec<u8>),
+    /// Sends these bytes so many times, one right after the other, in pieces of any size.
+    SendTimes(Vec<u8>, u64),
     /// Does nothing for this long.
     Wait(Duration),
     /// Sends these bytes again and again, this far apart, for ever.
@@ -31,7 +46,34 @@ impl Script {
     /// An answer with this status and nothing in it.
     #[must_use]
     pub fn status(status: u16) -> Self {
-        Self { before_head: Vec::new(), status, headers: Vec::new(), body: Vec::new() }
+        let (before_head, headers, body) = (Vec::new(), Vec::new(), Vec::new());
+        Self { before_head, status, headers, framing: Framing::Chunked, body, keeps_connection: false }
+    }
+
+    /// A whole answer of a known length.
+    #[must_use]
+    pub fn body(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        let body = body.into();
+        let length = body.len() as u64;
+        Self::status(status).header("content-type", content_type).content_length(length).send(body)
+    }
+
+    /// A whole answer in JSON.
+    #[must_use]
+    pub fn json(status: u16, value: &Value) -> Self {
+        Self::body(status, "application/json", value.to_string())
+    }
+
+    /// Sends the caller elsewhere.
+    #[must_use]
+    pub fn redirect(status: u16, location: &str) -> Self {
+        Self::status(status).header("location", location).content_length(0)
+    }
+
+    /// Takes the request and answers it with bytes that are no HTTP.
+    #[must_use]
+    pub fn no_http(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::status(200).first(Step::Send(bytes.into())).first(Step::Close)
     }
 
     /// An event stream that consists of `events`, each sent as a piece of its own.
@@ -58,6 +100,28 @@ impl Script {
         self
     }
 
+    /// Promises a body of so many bytes; a body that is shorter is one that was cut.
+    #[must_use]
+    pub fn content_length(mut self, length: u64) -> Self {
+        self.framing = Framing::Length(length);
+        self
+    }
+
+    /// Marks the end of the body by nothing but the end of the connection, so that a body that was cut looks
+    /// whole.
+    #[must_use]
+    pub fn until_closed(mut self) -> Self {
+        self.framing = Framing::UntilClosed;
+        self
+    }
+
+    /// Leaves the connection open for the next request, once all steps are done.
+    #[must_use]
+    pub fn keeping_the_connection(mut self) -> Self {
+        self.keeps_connection = true;
+        self
+    }
+
     /// Does `step` before the head of the answer.
     #[must_use]
     pub fn first(mut self, step: Step) -> Self {
@@ -75,6 +139,12 @@ impl Script {
     #[must_use]
     pub fn send(self, bytes: impl Into<Vec<u8>>) -> Self {
         self.then(Step::Send(bytes.into()))
+    }
+
+    /// Sends these bytes so many times, without ever holding them all.
+    #[must_use]
+    pub fn send_times(self, bytes: impl Into<Vec<u8>>, times: u64) -> Self {
+        self.then(Step::SendTimes(bytes.into(), times))
     }
 
     #[must_use]

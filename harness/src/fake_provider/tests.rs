@@ -126,3 +126,100 @@ async fn a_dropped_fake_closes_its_port() {
     // The listener goes with the task that held it, at the runtime's next chance.
     timeout(PATIENCE, async { while client.get(&url).send().await.is_ok() {} }).await.unwrap();
 }
+
+async fn length_of(mut answer: Response) -> u64 {
+    let mut length = 0;
+    while let Some(piece) = answer.chunk().await.unwrap() {
+        length += piece.len() as u64;
+    }
+    length
+}
+
+#[tokio::test]
+async fn bytes_sent_many_times_all_arrive_and_are_never_all_held() {
+    let event = openai::delta(&"x".repeat(10_000));
+    let script = Script::event_stream().send_times(event.as_bytes(), 10_000).send("data: [DONE]\n\n");
+    let provider = FakeProvider::start(script).await.unwrap();
+    let before = resident_bytes();
+    let answer = call(&provider).await.unwrap();
+    assert_eq!(length_of(answer).await, event.len() as u64 * 10_000 + 14);
+    let growth = resident_bytes().saturating_sub(before);
+    assert!(growth < 32 << 20, "{growth} bytes for 100 MB");
+}
+
+/// The most memory this process had so far.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[tokio::test]
+async fn bytes_sent_many_times_arrive_under_every_framing() {
+    let provider = FakeProvider::start(Script::status(200)).await.unwrap();
+    let seven = Script::status(200).send_times("abc", 7);
+    for script in [seven.clone(), seven.clone().content_length(21), seven.until_closed()] {
+        provider.enqueue(script);
+        assert_eq!(call(&provider).await.unwrap().text().await.unwrap(), "abc".repeat(7));
+    }
+}
+
+#[tokio::test]
+async fn a_body_shorter_than_promised_is_broken_and_one_until_the_close_looks_whole() {
+    let provider = FakeProvider::start(Script::status(200)).await.unwrap();
+    provider.enqueue(Script::status(200).content_length(100).send("half"));
+    assert!(call(&provider).await.unwrap().text().await.is_err());
+    provider.enqueue(Script::event_stream().until_closed().send("half").then(Step::Close));
+    assert_eq!(call(&provider).await.unwrap().text().await.unwrap(), "half");
+}
+
+#[tokio::test]
+async fn a_whole_body_says_how_long_it_is() {
+    let provider = FakeProvider::start(Script::json(418, &json!({ "ö": 1 }))).await.unwrap();
+    let answer = call(&provider).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.content_length()), (418, Some(8)));
+    assert_eq!(answer.json::<serde_json::Value>().await.unwrap(), json!({ "ö": 1 }));
+}
+
+#[tokio::test]
+async fn a_redirect_leads_where_the_script_says() {
+    let elsewhere = FakeProvider::start(Script::status(204)).await.unwrap();
+    let provider = FakeProvider::start(Script::redirect(307, &elsewhere.url())).await.unwrap();
+    assert_eq!(call(&provider).await.unwrap().status().as_u16(), 204);
+    assert_eq!((provider.calls().len(), elsewhere.calls().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_http_are_no_answer() {
+    let provider = FakeProvider::start(Script::no_http("SSH-2.0-scripted\r\n")).await.unwrap();
+    assert!(call(&provider).await.is_err());
+    provider.until(|calls| calls.iter().all(|call| call.played)).await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_are_counted_also_without_a_request() {
+    let provider = FakeProvider::start(Script::status(204)).await.unwrap();
+    let address = provider.url().trim_start_matches("http://").to_owned();
+    drop(TcpStream::connect(address).await.unwrap());
+    call(&provider).await.unwrap();
+    assert_eq!((provider.connections(), provider.calls().len()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_deaf_provider_takes_the_connection_and_nothing_more() {
+    let provider = FakeProvider::deaf().await.unwrap();
+    assert!(timeout(Duration::from_millis(200), call(&provider)).await.is_err());
+    assert_eq!((provider.connections(), provider.calls().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_kept_takes_the_next_request() {
+    let provider = FakeProvider::start(openai::answer(&["Hello"]).keeping_the_connection()).await.unwrap();
+    let client = Client::builder().no_proxy().build().unwrap();
+    for path in ["/first", "/second"] {
+        let answer = client.post(format!("{}{path}", provider.url())).send().await.unwrap();
+        assert!(answer.text().await.unwrap().ends_with("data: [DONE]\n\n"));
+    }
+    let calls = provider.until(|calls| calls.iter().filter(|call| call.played).count() == 2).await.unwrap();
+    assert_eq!((calls[1].path.as_str(), provider.connections()), ("/second", 1));
+}
