@@ -15,10 +15,11 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use duologue_actors::{
     broadcaster::{EventKind, Filter},
     entrance::Entrance,
-    ports::{ModelCall, ModelError, ModelEvent, ModelProvider, Models},
+    models::Route,
+    ports::{ModelCall, ModelError, ModelEvent, ModelProvider, Models, StopReason},
     protocol::UserId,
     supervisor::{Parts, Tree},
-    testing::World,
+    testing::{World, route_to},
 };
 use futures::{StreamExt, stream, stream::BoxStream};
 use tokio::time::Instant;
@@ -38,16 +39,20 @@ impl ModelProvider for Null {
         "null/null"
     }
 
-    fn stream(&self, _: ModelCall) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
-        stream::iter([Ok(ModelEvent::Content("word".to_owned())), Ok(ModelEvent::Finished)]).boxed()
+    fn stream(&self, _: Arc<ModelCall>) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
+        stream::iter([
+            Ok(ModelEvent::Content("word".to_owned())),
+            Ok(ModelEvent::Finished(StopReason::Complete)),
+        ])
+        .boxed()
     }
 }
 
-struct OnlyNull;
+struct OnlyNull(Route);
 
 impl Models for OnlyNull {
-    fn model(&self, _: &str) -> Option<Arc<dyn ModelProvider>> {
-        Some(Arc::new(Null))
+    fn route(&self, _: &str) -> Option<Route> {
+        Some(self.0.clone())
     }
 }
 
@@ -80,7 +85,7 @@ fn pipeline(criterion: &mut Criterion) {
     let mut world = World::default();
     // More than any bench asks: it measures the way through, not the bound at its beginning.
     world.limits.user.requests = u32::MAX;
-    let parts = Parts { models: Arc::new(OnlyNull), ..world.parts() };
+    let parts = Parts { models: Arc::new(OnlyNull(route_to(Arc::new(Null)))), ..world.parts() };
     let tree = system.block_on(Tree::start(parts)).unwrap();
     let mut group = criterion.benchmark_group("ask_to_final");
     group.throughput(Throughput::Elements(1));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::auth::allowance;
+use crate::{auth::allowance, models::CallBounds};
 
 /// How long after a deadline Cache writes `deadline_exceeded` itself: Completion, which has the partial
 /// text, gets this long to do it better.
@@ -29,8 +29,7 @@ pub struct Limits {
     pub deadline: Duration,
     /// What one user may ask for.
     pub user: allowance::Bounds,
-    /// The longest silence of a model, counted in content, not in bytes.
-    pub idle_content: Duration,
+    pub calls: CallBounds,
     /// How often a request may be cut short by a dying process before it is given up.
     pub max_interruptions: u32,
     /// How long a finished request can still be replayed.
@@ -66,7 +65,7 @@ impl Default for Limits {
                 period: Duration::from_secs(8 * 60 * 60),
                 in_flight: 16,
             },
-            idle_content: Duration::from_secs(30),
+            calls: CallBounds::default(),
             max_interruptions: 1,
             terminal_retention: Duration::from_secs(300),
             unaddressed_replay: Duration::from_secs(60),

@@ -10,13 +10,19 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     action::Action,
-    protocol::{Address, ChatMessage, Code, GlobalId, MessageId, Outcome, RequestId, UserId},
+    protocol::{Address, ChatMessage, GlobalId, MessageId, Outcome, RequestId, UserId},
+};
+
+mod model;
+
+pub use model::{
+    Cause, KeptPrompt, ModelCall, ModelError, ModelEvent, ModelProvider, Models, Retry, StopReason, Turn,
+    Usage,
 };
 
 // === Who is asking ===
@@ -222,57 +228,6 @@ pub struct Entitlement {
     pub granted: bool,
     /// For people: `the plan ultimate contains ai_chat`.
     pub because: String,
-}
-
-// === Models ===
-
-/// One call of a model.
-#[derive(Clone, Debug)]
-pub struct ModelCall {
-    pub request_id: RequestId,
-    pub unit_primitive: String,
-    pub system: String,
-    /// The conversation, oldest first; the last turn is the user's.
-    pub turns: Vec<Turn>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Turn {
-    pub role: crate::protocol::Role,
-    pub content: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ModelEvent {
-    /// A piece of the answer: a delta, never the text so far.
-    Content(String),
-    /// The model said it is done. A stream that ends without this was cut.
-    Finished,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{code}")]
-pub struct ModelError {
-    /// One of the `upstream_*` codes.
-    pub code: Code,
-    pub retry_after: Option<Duration>,
-}
-
-/// A model as one action sees it.
-pub trait ModelProvider: Send + Sync {
-    /// The provider's name in the configuration, e.g. `embedded`; selects `prompt.for`.
-    fn provider(&self) -> &str;
-
-    /// `provider/model`, as shown to people.
-    fn model(&self) -> &str;
-
-    /// Streams the answer. Dropping the stream ends the call.
-    fn stream(&self, call: ModelCall) -> BoxStream<'static, Result<ModelEvent, ModelError>>;
-}
-
-/// Finds the model an action names.
-pub trait Models: Send + Sync {
-    fn model(&self, name: &str) -> Option<Arc<dyn ModelProvider>>;
 }
 
 // === What is kept ===

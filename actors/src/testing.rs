@@ -14,18 +14,21 @@ use semver::Version;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    action::{Action, Catalogue, InputField, Maturity, PromptTemplate, PromptText, ResourceRule},
+    action::{Action, Catalogue, InputField, Maturity, OnDisconnect, ResourceRule},
     clock::{Clock, Deadline},
     entrance::Ask,
     limits::Limits,
     permits::Permits,
     ports::{Credentials, User},
+    prompt::{PromptTemplate, PromptText, PromptVersion, WrittenPrompt},
     protocol::{ChatMessage, MessageId, Origin, Request, RequestId, Role, UserId},
     supervisor::{Inspector, Parts},
 };
 
 #[cfg(test)]
 mod alone;
+#[cfg(test)]
+mod log;
 mod model;
 mod probe;
 mod store;
@@ -33,7 +36,9 @@ mod world;
 
 #[cfg(test)]
 pub(crate) use alone::{a_desk, alone};
-pub use model::{FakeModels, Script};
+#[cfg(test)]
+pub(crate) use log::Log;
+pub use model::{FakeModels, Script, route_to};
 pub use probe::Probe;
 pub use store::MemoryStore;
 pub use world::{FakeDirectory, FakeFlags, FakeLicences, FakeVerifier, an_issue};
@@ -54,12 +59,18 @@ pub fn an_action(name: &str) -> Arc<Action> {
         input: if name == "chat" { vec![content()] } else { Vec::new() },
         cache_response: name == "chat",
         model: "default".to_owned(),
-        prompt: PromptTemplate {
-            version: Version::new(1, 0, 0),
-            text: PromptText { system: "Answer.".to_owned(), user: "{{ input.content }}".to_owned() },
-            for_provider: BTreeMap::new(),
-        },
+        prompt: PromptTemplate::only(a_prompt(Version::new(1, 0, 0), "Answer.", "{{ input.content }}")),
+        response: Vec::new(),
+        on_disconnect: OnDisconnect::Cancel,
     })
+}
+
+/// A version of a prompt with these templates for every provider.
+#[must_use]
+#[allow(clippy::expect_used, reason = "a test whose template does not compile is wrong")]
+pub fn a_prompt(version: Version, system: &str, user: &str) -> PromptVersion {
+    let text = PromptText::Written(WrittenPrompt::new(system, user).expect("templates that compile"));
+    PromptVersion { version, text, for_provider: BTreeMap::new() }
 }
 
 fn content() -> InputField {
