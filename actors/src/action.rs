@@ -3,8 +3,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use semver::Version;
 use serde::{Deserialize, Serialize};
+
+use crate::prompt::PromptTemplate;
 
 /// All the actions the server offers, by name.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +51,10 @@ pub struct Action {
     /// A name of the configuration's model registry.
     pub model: String,
     pub prompt: PromptTemplate,
+    /// What is done to a whole answer before it is kept. What is shown must be what is kept, so an action
+    /// with such steps sends no chunks: its one final message has the text.
+    pub response: Vec<Modifier>,
+    pub on_disconnect: OnDisconnect,
 }
 
 impl Action {
@@ -125,26 +130,52 @@ pub struct InputField {
     pub allow_blank: bool,
 }
 
-/// The prompt of an action; minijinja, strict: a name that does not exist is an error, not a blank.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PromptTemplate {
-    pub version: Version,
-    pub text: PromptText,
-    /// Another text for a provider that needs one, by the provider's name.
-    pub for_provider: BTreeMap<String, PromptText>,
+/// A step that is applied to a whole answer. Their order in an action is the order they are applied in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modifier {
+    /// Without the white space around it.
+    Trim,
+    /// Without the code fence around it.
+    StripCodeFence,
+    /// The first JSON object or array in it, and nothing else.
+    ExtractJson,
 }
 
-impl PromptTemplate {
+impl Modifier {
+    pub const ALL: [Self; 3] = [Self::Trim, Self::StripCodeFence, Self::ExtractJson];
+
+    /// As the catalogue calls it.
     #[must_use]
-    pub fn text_for(&self, provider: &str) -> &PromptText {
-        self.for_provider.get(provider).unwrap_or(&self.text)
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trim => "trim",
+            Self::StripCodeFence => "strip_code_fence",
+            Self::ExtractJson => "extract_json",
+        }
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PromptText {
-    pub system: String,
-    pub user: String,
+/// What becomes of an answer that is streamed straight to whoever asked, when they leave before its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDisconnect {
+    /// The call is ended: nobody pays for what nobody reads.
+    #[default]
+    Cancel,
+    /// The call goes on, and its answer is kept.
+    Drain,
+}
+
+impl OnDisconnect {
+    pub const ALL: [Self; 2] = [Self::Cancel, Self::Drain];
+
+    /// As the catalogue calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Drain => "drain",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Completion: run it.
 //!
-//! Accepts [`Accepted`], renders the action's prompt, runs the model as a task under the request's
-//! deadline, sends each piece of the answer to the Broadcaster as [`ChunkProduced`], one outstanding a
-//! request, and ends the request once: `completed`, `failed` or `cancelled`. Told to stop, it drops the
+//! Accepts [`Accepted`], renders the action's prompt, asks the models of its route as a task under the
+//! request's deadline, sends each piece of the answer to the Broadcaster as [`ChunkProduced`], one outstanding
+//! a request, and ends the request once: `completed`, `failed` or `cancelled`. Told to stop, it drops the
 //! calls under way without ending their requests: the next start runs them.
+//!
+//! How a model is called, and what is done when it fails, is the business of [`crate::models`].
 
 use std::sync::Arc;
 
@@ -13,13 +15,16 @@ use crate::{
     cache::Accepted,
     desk::Desk,
     limits::Limits,
-    ports::{ModelCall, ModelProvider, Models},
-    protocol::{Ended, Failure, Hop, RequestId, Stop, deliver},
+    models::{self, Model, Purpose},
+    ports::{ModelCall, ModelError, Models, Retry},
+    prompt::{PromptError, PromptVersion},
+    protocol::{Code, Ended, Failure, GlobalId, Hop, RequestId, Stop, deliver},
 };
 
 mod chunker;
 mod expanded_log;
 mod faults;
+mod modifiers;
 mod prompt;
 mod run;
 
@@ -59,29 +64,39 @@ impl Completion {
 
     fn begin(&self, accepted: Accepted) -> Result<(), Failure> {
         let request = accepted.request();
-        let (request_id, started) = (request.id, tokio::time::Instant::now());
-        let model = self.models.model(&request.action.model).ok_or_else(|| {
-            tracing::error!(%request_id, model = request.action.model, "no such model");
+        let (request_id, action) = (request.id, request.action.clone());
+        let route = self.models.route(&action.model).ok_or_else(|| {
+            tracing::error!(%request_id, model = action.model, "no such model");
             Failure::internal(Hop::Completion)
         })?;
-        let call = call(&accepted, &*model)?;
-        let log = ExpandedLog::of(&accepted);
-        log.input(&call);
         let run = Run {
             request_id,
             deadline: request.deadline,
             cancel: request.cancel.clone(),
             limits: self.limits.clone(),
             chunks: self.chunks.clone(),
+            steps: action.response.clone(),
         };
-        let ends = self.ends.clone();
+        let (ends, log) = (self.ends.clone(), ExpandedLog::of(&accepted));
+        let chosen = Chosen::of(&accepted, log);
+        let purpose = Purpose {
+            request_id,
+            action: Some(action.name.clone()),
+            unit_primitive: action.unit_primitive.clone(),
+            prompt_version: Some(chosen.prompt.version.clone()),
+        };
+        // The permit inside comes back when the task has ended.
+        let accepted = Arc::new(accepted);
+        let render = {
+            let accepted = accepted.clone();
+            move |model: &Model| call(&accepted, &chosen, model)
+        };
+        let answer = models::answer(purpose, route, self.limits.calls, run.deadline.timer, render)
+            .on_call(move |call| log.input(call));
         self.desk.work(Some(request_id), async move {
-            let outcome = run.drive(model.stream(call)).await;
+            let (outcome, model) = run.drive(answer).await;
             log.suggestion(request_id, &outcome);
-            let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tracing::debug!(%request_id, model = model.model(), millis, "model call ended");
-            deliver(&ends, Ended { request_id, outcome, model: Some(model.model().to_owned()) });
-            // The permit comes back only now.
+            deliver(&ends, Ended { request_id, outcome, model });
             drop(accepted);
         });
         Ok(())
@@ -119,7 +134,32 @@ impl Handler<Stop> for Completion {
     }
 }
 
-fn call(accepted: &Accepted, model: &dyn ModelProvider) -> Result<ModelCall, Failure> {
+/// What flags decide about a request: for this user, here.
+struct Chosen {
+    prompt: Arc<PromptVersion>,
+    /// Those that were asked and are on: the action's own, as it would not be here otherwise, the one that
+    /// selected the prompt, and the one for the log.
+    enabled_flags: Vec<String>,
+}
+
+impl Chosen {
+    fn of(accepted: &Accepted, log: ExpandedLog) -> Self {
+        let user = accepted.caller().user.id.global_id();
+        let actors: Vec<GlobalId> =
+            std::iter::once(user).chain(accepted.containers().iter().cloned()).collect();
+        let action = &accepted.request().action;
+        let selection = action.prompt.selected(|flag| accepted.flags().enabled(flag, false, &actors));
+        let mut enabled_flags = vec![action.feature_flag.clone()];
+        enabled_flags.extend(selection.map(|selection| selection.flag.clone()));
+        enabled_flags.extend(log.is_on().then(|| EXPANDED_LOGGING.to_owned()));
+        enabled_flags.dedup();
+        let prompt = selection.map_or(&action.prompt.default, |selection| &selection.prompt).clone();
+        Self { prompt, enabled_flags }
+    }
+}
+
+/// The call as `model` is to get it.
+fn call(accepted: &Accepted, chosen: &Chosen, model: &Model) -> Result<ModelCall, ModelError> {
     let request = accepted.request();
     let material = prompt::Material {
         user: &accepted.caller().user,
@@ -127,16 +167,25 @@ fn call(accepted: &Accepted, model: &dyn ModelProvider) -> Result<ModelCall, Fai
         resource: accepted.resource().map(|resource| &**resource),
         history: accepted.history(),
     };
-    let text = request.action.prompt.text_for(model.provider());
-    let rendered = prompt::render(text, &material).map_err(|error| {
-        tracing::error!(request_id = %request.id, action = request.action.name, %error, "prompt failed");
-        Failure::internal(Hop::Completion)
+    let text = chosen.prompt.text_for(model.provider().provider(), model.provider().kind());
+    let rendered = prompt::render(text, &material).map_err(|error| match error {
+        PromptError::Turns(_) => {
+            ModelError::new(Code::InvalidInput, Retry::Never, "the input leaves nothing to ask")
+        }
+        PromptError::Template { .. } => {
+            tracing::error!(request_id = %request.id, action = request.action.name, %error, "prompt failed");
+            ModelError::new(Code::Internal, Retry::Never, "the prompt cannot be rendered")
+        }
     })?;
     Ok(ModelCall {
         request_id: request.id,
+        user: accepted.caller().user.id,
         unit_primitive: request.action.unit_primitive.clone(),
+        enabled_flags: chosen.enabled_flags.clone(),
         system: rendered.system,
         turns: rendered.turns,
+        kept: rendered.kept,
+        max_output_tokens: model.bounds().output_tokens,
     })
 }
 

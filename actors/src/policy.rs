@@ -17,7 +17,7 @@ use crate::{
     feature_flag::{self, Enabled},
     limits::SUGGESTED_RETRY,
     ports::{Caller, Directory, DirectoryError, Flags, LicenceSource, Resource, ResourceName},
-    protocol::{Code, Failure, Hop, Origin, Request, Stop, deliver, forward},
+    protocol::{Code, Failure, GlobalId, Hop, Origin, Request, Stop, deliver, forward},
     trace::{self, Step},
 };
 
@@ -32,6 +32,7 @@ use checks::{Decision, Ground, Inquiry};
 pub struct Authorized {
     enabled: Enabled,
     resource: Option<Arc<Resource>>,
+    containers: Vec<GlobalId>,
 }
 
 impl Authorized {
@@ -54,6 +55,12 @@ impl Authorized {
     #[must_use]
     pub fn resource(&self) -> Option<&Arc<Resource>> {
         self.resource.as_ref()
+    }
+
+    /// Where the request is, as flag actors beside its user; see [`Decision::containers`].
+    #[must_use]
+    pub fn containers(&self) -> &[GlobalId] {
+        &self.containers
     }
 }
 
@@ -137,13 +144,13 @@ impl Handler<LookedUp> for Policy {
         let verdict = answer.map_err(|error| no_answer(&error, &request.origin)).and_then(|ground| {
             let decision = checks::decide(self.inquiry(&enabled), ground);
             trace::log(request.id, &decision.steps);
-            decision.verdict
+            decision.verdict.map(|resource| (resource, decision.containers))
         });
         match verdict {
-            Ok(resource) => {
+            Ok((resource, containers)) => {
                 let resource = resource_for_prompt(&request.origin, resource)
                     .map(|resource| excerpt::excerpt(resource, self.max_resource_characters));
-                forward(&self.cache, Authorized { enabled, resource });
+                forward(&self.cache, Authorized { enabled, resource, containers });
             }
             Err(refusal) => self.desk.end_or_cancel(request, refusal),
         }
@@ -221,7 +228,7 @@ pub async fn explain(
     let ground = ask(directory, caller, name).await?;
     let first = feature_flag::check(inquiry.action, inquiry.flags, &caller.user.id.global_id());
     let switched_on = feature_flag::decide(&first);
-    let Decision { steps, verdict } = checks::decide(inquiry, ground);
+    let Decision { steps, verdict, .. } = checks::decide(inquiry, ground);
     let refusal = switched_on.err().or(verdict.err());
     Ok(Explanation { steps: first.into_iter().chain(steps).collect(), refusal })
 }
@@ -239,7 +246,7 @@ pub struct Explanation {
 fn resource_for_prompt(origin: &Origin, now: Option<Arc<Resource>>) -> Option<Arc<Resource>> {
     match origin {
         Origin::Recovered { resource: Some(then) } => Some(then.clone()),
-        Origin::Recovered { resource: None } | Origin::Asked => now,
+        Origin::Recovered { resource: None } | Origin::Asked | Origin::Streamed => now,
     }
 }
 

@@ -1,5 +1,5 @@
 //! Turns the deltas of a model into chunks: each delta at once, until an answer has so many that they
-//! are gathered for a moment, and never more than an answer may have.
+//! are gathered for a moment, and never more than an answer may have. An answer that is held back has none.
 
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use crate::limits::Limits;
 
 #[derive(Debug)]
 pub(super) struct Chunker {
+    /// Whether nothing of the answer is to be shown before its end.
+    holds_back: bool,
     gather_after: u32,
     gather: Duration,
     max_chunks: u32,
@@ -29,13 +31,27 @@ pub(super) struct Chunk {
     pub(super) content: String,
 }
 
-/// The answer has more chunks or bytes than an answer may have.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooLong;
+/// The answer has more of something than an answer may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TooLong {
+    Chunks,
+    Bytes,
+}
+
+impl TooLong {
+    /// For the log: the bound, by its name in the configuration.
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Self::Chunks => "the answer has more chunks than pipeline.max_chunks",
+            Self::Bytes => "the answer has more bytes than pipeline.max_answer_bytes",
+        }
+    }
+}
 
 impl Chunker {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, holds_back: bool) -> Self {
         Self {
+            holds_back,
             gather_after: limits.gather_after_chunks,
             gather: limits.gather,
             max_chunks: limits.max_chunks,
@@ -50,9 +66,12 @@ impl Chunker {
     /// Takes a delta; gives a chunk unless it is being gathered.
     pub(super) fn push(&mut self, delta: &str, now: Instant) -> Result<Option<Chunk>, TooLong> {
         if self.answer.len() + delta.len() > self.max_bytes {
-            return Err(TooLong);
+            return Err(TooLong::Bytes);
         }
         self.answer.push_str(delta);
+        if self.holds_back {
+            return Ok(None);
+        }
         if self.made < self.gather_after {
             return self.flush();
         }
@@ -68,20 +87,25 @@ impl Chunker {
     /// Makes a chunk of what has been gathered, if anything has.
     pub(super) fn flush(&mut self) -> Result<Option<Chunk>, TooLong> {
         self.flush_at = None;
+        if self.holds_back {
+            return Ok(None);
+        }
         let content = self.answer.get(self.gathered_from..).unwrap_or_default().to_owned();
         if content.is_empty() {
             return Ok(None);
         }
         if self.made >= self.max_chunks {
-            return Err(TooLong);
+            return Err(TooLong::Chunks);
         }
         self.made += 1;
         self.gathered_from = self.answer.len();
         Ok(Some(Chunk { id: self.made, content }))
     }
 
-    pub(super) fn has_content(&self) -> bool {
-        !self.answer.is_empty()
+    /// The text of all chunks so far. What was gathered, or refused, after the last of them is not in it.
+    pub(super) fn into_shown(mut self) -> String {
+        self.answer.truncate(self.gathered_from);
+        self.answer
     }
 
     /// The whole text so far.
@@ -97,7 +121,8 @@ mod tests {
     use super::*;
 
     fn chunker(gather_after_chunks: u32, max_chunks: u32, max_answer_bytes: usize) -> Chunker {
-        Chunker::new(&Limits { gather_after_chunks, max_chunks, max_answer_bytes, ..Limits::default() })
+        let limits = Limits { gather_after_chunks, max_chunks, max_answer_bytes, ..Limits::default() };
+        Chunker::new(&limits, false)
     }
 
     #[tokio::test]
@@ -119,19 +144,48 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_of_too_many_chunks_or_bytes_is_too_long_and_its_text_is_kept() {
+    async fn an_answer_of_too_many_chunks_or_bytes_is_too_long_and_what_was_shown_is_kept() {
         let now = Instant::now();
         let mut chunks = chunker(10, 2, 1_000);
         chunks.push("a", now).unwrap();
         chunks.push("b", now).unwrap();
-        assert_eq!(chunks.push("c", now), Err(TooLong));
+        assert_eq!(chunks.push("c", now), Err(TooLong::Chunks));
+        assert_eq!(chunks.into_shown(), "ab");
         let mut bytes = chunker(10, 10, 3);
         bytes.push("ab", now).unwrap();
-        assert_eq!(bytes.push("cd", now), Err(TooLong));
-        assert_eq!(bytes.into_answer(), "ab");
+        assert_eq!(bytes.push("cd", now), Err(TooLong::Bytes));
+        assert_eq!(bytes.into_shown(), "ab");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_held_back_has_no_chunks_and_still_a_bound() {
+        let (limits, now) = (Limits { max_answer_bytes: 3, ..Limits::default() }, Instant::now());
+        let mut chunker = Chunker::new(&limits, true);
+        assert_eq!((chunker.push("ab", now), chunker.due(), chunker.flush()), (Ok(None), None, Ok(None)));
+        assert_eq!(chunker.push("cd", now), Err(TooLong::Bytes));
+        assert_eq!(chunker.into_shown(), "");
     }
 
     proptest! {
+        #[test]
+        fn what_is_shown_is_what_the_chunks_say_however_the_answer_ends(
+            deltas in proptest::collection::vec(".{1,6}", 0..60),
+            gather_after in 0_u32..20,
+            max_chunks in 1_u32..30,
+            max_bytes in 1_usize..200,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let now = runtime.block_on(async { Instant::now() });
+            let (mut chunker, mut chunks) = (chunker(gather_after, max_chunks, max_bytes), String::new());
+            for (n, delta) in deltas.iter().enumerate() {
+                match chunker.push(delta, now + Duration::from_millis(7 * n as u64)) {
+                    Ok(chunk) => chunks.extend(chunk.map(|chunk| chunk.content)),
+                    Err(_) => break,
+                }
+            }
+            prop_assert_eq!(chunker.into_shown(), chunks);
+        }
+
         #[test]
         fn chunks_are_contiguous_and_concatenate_to_the_answer(
             deltas in proptest::collection::vec(".{1,6}", 0..60),

@@ -20,10 +20,20 @@ impl ExpandedLog {
         Self(accepted.flags().enabled(EXPANDED_LOGGING, false, &[user]))
     }
 
+    pub(super) fn is_on(self) -> bool {
+        self.0
+    }
+
     pub(super) fn input(self, call: &ModelCall) {
-        let Some(turn) = call.turns.last().filter(|_| self.0) else { return };
-        let (prefix, input) = (call.system.as_str(), turn.content.as_str());
-        tracing::info!(request_id = %call.request_id, prefix, input, "prompt");
+        if !self.0 {
+            return;
+        }
+        if let Some(kept) = &call.kept {
+            tracing::info!(request_id = %call.request_id, prefix = kept.id, input = ?kept.inputs, "prompt");
+        } else if let Some(turn) = call.turns.last() {
+            let (prefix, input) = (call.system.as_str(), turn.content.as_str());
+            tracing::info!(request_id = %call.request_id, prefix, input, "prompt");
+        }
     }
 
     pub(super) fn suggestion(self, request_id: RequestId, outcome: &Outcome) {

@@ -5,16 +5,22 @@ use crate::{
     protocol::{Code, Failure, Hop, TOO_LATE, TRY_AGAIN},
 };
 
-/// What the provider itself reported.
+const BUSY: &str = "I'm sorry, too much is being asked of me right now. Please try again later.";
+
+const NOTHING_ASKED: &str = "I'm sorry, there is nothing to answer. Please write a question.";
+
+/// What the call of the models came to.
 pub(super) fn reported(error: &ModelError) -> Failure {
-    let mut failure = failed(error.code);
+    let mut failure = match error.code {
+        // What went wrong before anybody was asked is our own fault.
+        Code::Internal => Failure::internal(Hop::Completion),
+        Code::DeadlineExceeded => Failure::deadline_exceeded(Hop::Completion),
+        Code::InvalidInput => Failure::new(Code::InvalidInput, Hop::Completion, NOTHING_ASKED),
+        Code::Overloaded => Failure::new(Code::Overloaded, Hop::Completion, BUSY),
+        code => failed(code),
+    };
     failure.retry_after = error.retry_after;
     failure
-}
-
-/// No content came for too long.
-pub(super) fn silent(had_content: bool) -> Failure {
-    failed(if had_content { Code::UpstreamStalled } else { Code::UpstreamTimeout })
 }
 
 pub(super) fn failed(code: Code) -> Failure {
@@ -24,9 +30,7 @@ pub(super) fn failed(code: Code) -> Failure {
         Code::UpstreamTooLarge => {
             "I'm sorry, there is too much to read in one go. Please ask about less of it."
         }
-        Code::UpstreamRateLimited | Code::UpstreamOverloaded => {
-            "I'm sorry, too much is being asked of me right now. Please try again later."
-        }
+        Code::UpstreamRateLimited | Code::UpstreamOverloaded => BUSY,
         _ => TRY_AGAIN,
     };
     Failure::new(code, Hop::Provider, text)

@@ -1,7 +1,6 @@
-//! One model call from its first event to its one end.
+//! One answer from its first piece to its one end: what is sent on, and how the request ended.
 
 use actix::Recipient;
-use futures::{StreamExt, stream::BoxStream};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -9,35 +8,33 @@ use super::{
     ChunkProduced,
     chunker::{Chunk, Chunker},
     faults,
+    modifiers::{self, NothingLeft},
 };
 use crate::{
+    action::Modifier,
     clock::Deadline,
     limits::Limits,
-    ports::{ModelError, ModelEvent},
+    models::{Answer, Progress},
+    ports::ModelError,
     protocol::{Code, Failure, Hop, Outcome, RequestId},
 };
 
-/// What a call needs besides the model's events.
+/// What it takes besides the answer itself.
 pub(super) struct Run {
     pub(super) request_id: RequestId,
     pub(super) deadline: Deadline,
     pub(super) cancel: CancellationToken,
     pub(super) limits: Limits,
     pub(super) chunks: Recipient<ChunkProduced>,
+    /// The steps for the whole answer; with any, nothing is shown before its end.
+    pub(super) steps: Vec<Modifier>,
 }
 
 /// What happened next.
 enum Next {
-    Event(Option<Result<ModelEvent, ModelError>>),
+    Cancelled,
     GatheredTextIsDue,
-    Over(End),
-}
-
-impl Next {
-    /// Keep-alives and empty deltas are not content: a model that sends only those is silent.
-    fn is_content(&self) -> bool {
-        matches!(self, Self::Event(Some(Ok(ModelEvent::Content(delta)))) if !delta.is_empty())
-    }
+    Progress(Option<Result<Progress, ModelError>>),
 }
 
 /// Why no more events are waited for.
@@ -45,88 +42,83 @@ enum End {
     Finished,
     Cancelled,
     Failed(Failure),
+    /// The model did its part, and its answer is none that can be kept; with the reason, for the log.
+    Unfit(&'static str),
 }
 
 impl Run {
-    /// Passes the answer on as it comes and says how it ended. The stream is dropped, and with it the
-    /// call, before this returns.
-    pub(super) async fn drive(
-        self,
-        mut events: BoxStream<'static, Result<ModelEvent, ModelError>>,
-    ) -> Outcome {
-        let mut chunker = Chunker::new(&self.limits);
-        let mut silent_since = Instant::now();
+    /// Passes the answer on as it comes and says how it ended, and which model was asked last. The call is
+    /// dropped before this returns.
+    pub(super) async fn drive(self, mut answer: Answer) -> (Outcome, Option<String>) {
+        let mut chunker = Chunker::new(&self.limits, !self.steps.is_empty());
         let end = loop {
-            let next = self.next(&mut events, &chunker, silent_since).await;
-            if next.is_content() {
-                silent_since = Instant::now();
-            }
+            let next = self.next(&mut answer, &chunker).await;
             match self.take(next, &mut chunker).await {
                 Ok(()) => {}
                 Err(end) => break end,
             }
         };
-        drop(events);
-        outcome(end, chunker)
-    }
-
-    async fn next(
-        &self,
-        events: &mut BoxStream<'static, Result<ModelEvent, ModelError>>,
-        chunker: &Chunker,
-        silent_since: Instant,
-    ) -> Next {
-        let idle_until = silent_since + self.limits.idle_content;
-        tokio::select! {
-            biased;
-            end = self.over() => Next::Over(end),
-            () = due(chunker.due()) => Next::GatheredTextIsDue,
-            event = events.next() => Next::Event(event),
-            () = sleep_until(idle_until) => Next::Over(End::Failed(faults::silent(chunker.has_content()))),
+        let (outcome, blame) = outcome(end, chunker, &self.steps);
+        if let Some(what) = blame {
+            answer.blame(what);
         }
+        let model = answer.model().map(str::to_owned);
+        answer.conclude(outcome.name());
+        (outcome, model)
     }
 
-    /// Returns when the request is cancelled or past its deadline.
-    async fn over(&self) -> End {
+    async fn next(&self, answer: &mut Answer, chunker: &Chunker) -> Next {
         tokio::select! {
             biased;
-            () = self.cancel.cancelled() => End::Cancelled,
-            () = sleep_until(self.deadline.timer) => {
-                End::Failed(Failure::deadline_exceeded(Hop::Completion))
-            }
+            () = self.cancel.cancelled() => Next::Cancelled,
+            () = due(chunker.due()) => Next::GatheredTextIsDue,
+            progress = answer.next() => Next::Progress(progress),
         }
     }
 
     async fn take(&self, next: Next, chunker: &mut Chunker) -> Result<(), End> {
-        let chunk = match next {
-            Next::Over(end) => return Err(end),
-            Next::GatheredTextIsDue => chunker.flush(),
-            Next::Event(Some(Ok(ModelEvent::Content(delta)))) => chunker.push(&delta, Instant::now()),
-            Next::Event(Some(Ok(ModelEvent::Finished))) => {
-                let rest =
-                    chunker.flush().map_err(|_| End::Failed(faults::failed(Code::UpstreamMalformed)))?;
-                self.send(rest).await?;
-                return Err(End::Finished);
+        let (chunk, end) = match next {
+            Next::Cancelled => return Err(End::Cancelled),
+            Next::GatheredTextIsDue => (chunker.flush(), None),
+            Next::Progress(Some(Ok(Progress::Content(delta)))) => {
+                (chunker.push(&delta, Instant::now()), None)
             }
-            Next::Event(Some(Err(error))) => return Err(End::Failed(faults::reported(&error))),
-            Next::Event(None) => return Err(End::Failed(faults::failed(Code::UpstreamTruncated))),
+            // What was gathered is text of the answer, however it ended.
+            Next::Progress(Some(Ok(Progress::Finished(_)))) => (chunker.flush(), Some(End::Finished)),
+            Next::Progress(Some(Err(error))) => {
+                (chunker.flush(), Some(End::Failed(faults::reported(&error))))
+            }
+            // An answer says how it ends before it does.
+            Next::Progress(None) => return Err(End::Failed(Failure::internal(Hop::Completion))),
         };
-        let chunk = chunk.map_err(|_| End::Failed(faults::failed(Code::UpstreamMalformed)))?;
-        self.send(chunk).await
+        let (chunk, end) = match (chunk, end) {
+            (Ok(chunk), end) => (chunk, end),
+            (Err(_), Some(End::Failed(failure))) => (None, Some(End::Failed(failure))),
+            // Of what came before, as much as there is room for.
+            (Err(too_long), _) => (chunker.flush().unwrap_or(None), Some(End::Unfit(too_long.what()))),
+        };
+        self.send(chunk).await?;
+        end.map_or(Ok(()), Err)
     }
 
-    /// Hands a chunk over and waits until it is taken: one outstanding a request.
+    /// Hands a chunk over and waits until it is taken, for as long as the request may take: one outstanding a
+    /// request.
     async fn send(&self, chunk: Option<Chunk>) -> Result<(), End> {
         let Some(Chunk { id, content }) = chunk else {
             return Ok(());
         };
         let produced = ChunkProduced { request_id: self.request_id, chunk_id: id, content };
         tokio::select! {
+            // First of all it is handed over: what has become a chunk counts as shown.
+            biased;
             taken = self.chunks.send(produced) => {
                 // Lost only to a panic of the Broadcaster: the answer would have a hole.
                 taken.map_err(|_| End::Failed(Failure::internal(Hop::Broadcaster)))
             }
-            end = self.over() => Err(end),
+            () = self.cancel.cancelled() => Err(End::Cancelled),
+            () = sleep_until(self.deadline.timer) => {
+                Err(End::Failed(Failure::deadline_exceeded(Hop::Completion)))
+            }
         }
     }
 }
@@ -138,15 +130,28 @@ async fn due(at: Option<Instant>) {
     }
 }
 
-/// An empty success is no success.
-fn outcome(end: End, chunker: Chunker) -> Outcome {
-    let content = chunker.into_answer();
+/// How the request ended, and what is to be blamed for it, where that is not known yet. What is kept of an
+/// answer that is not whole is what was shown of it, no more and no less: the final message must not take
+/// text away from whoever read along, nor add any.
+fn outcome(end: End, chunker: Chunker, steps: &[Modifier]) -> (Outcome, Option<&'static str>) {
+    let malformed = |partial| Outcome::Failed { failure: faults::failed(Code::UpstreamMalformed), partial };
     match end {
-        End::Finished if content.trim().is_empty() => {
-            Outcome::Failed { failure: faults::failed(Code::UpstreamMalformed), partial: String::new() }
-        }
-        End::Finished => Outcome::Completed { content },
-        End::Cancelled => Outcome::Cancelled { partial: content },
-        End::Failed(failure) => Outcome::Failed { failure, partial: content },
+        End::Cancelled => (Outcome::Cancelled { partial: chunker.into_shown() }, None),
+        End::Failed(failure) => (Outcome::Failed { failure, partial: chunker.into_shown() }, None),
+        End::Unfit(what) => (malformed(chunker.into_shown()), Some(what)),
+        // An answer without any text has not finished, so that only steps may find that there is none.
+        End::Finished => match modifiers::apply(steps, chunker.into_answer()) {
+            Ok(content) => (Outcome::Completed { content }, None),
+            Err(NothingLeft(step)) => (malformed(String::new()), Some(nothing_left(step))),
+        },
+    }
+}
+
+/// For the log.
+fn nothing_left(step: Modifier) -> &'static str {
+    match step {
+        Modifier::Trim => "the step `trim` leaves nothing of the answer",
+        Modifier::StripCodeFence => "the step `strip_code_fence` leaves nothing of the answer",
+        Modifier::ExtractJson => "the step `extract_json` finds no complete JSON in the answer",
     }
 }

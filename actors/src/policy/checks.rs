@@ -47,6 +47,9 @@ pub struct Decision {
     pub steps: [Step; 4],
     /// The resource to work on comes back with a yes.
     pub verdict: Result<Option<Arc<Resource>>, Failure>,
+    /// Where the request is, as flag actors: the project and groups of its resource, nearest first, or the
+    /// top-level groups that allow it without one.
+    pub containers: Vec<GlobalId>,
 }
 
 /// What a request is decided on, besides its ground.
@@ -82,6 +85,7 @@ fn on_nothing(why: &str) -> Decision {
             undecided(Check::FlagOfTheGroup),
         ],
         verdict: Err(not_found()),
+        containers: Vec::new(),
     }
 }
 
@@ -108,7 +112,7 @@ fn on_resource(inquiry: Inquiry<'_>, facts: ResourceFacts) -> Decision {
     } else {
         Ok(Some(facts.resource))
     };
-    Decision { steps: [licence, membership, settings, flag], verdict }
+    Decision { steps: [licence, membership, settings, flag], verdict, containers: facts.containers }
 }
 
 /// Without a resource, everything must hold in one and the same group.
@@ -117,6 +121,8 @@ fn in_some_group(inquiry: Inquiry<'_>, groups: &[RootNamespace]) -> Decision {
     let allows = |[licence, settings, _]: &&[Step; 3]| licence.passed() && settings.passed();
     let open = found.iter().filter(allows).find(|[.., flag]| flag.passed());
     let allowing = open.or_else(|| found.iter().find(allows));
+    let are_open = |(_, steps): &(&RootNamespace, &[Step; 3])| steps.iter().all(Step::passed);
+    let containers = groups.iter().zip(&found).filter(are_open).map(|(group, _)| group.id.clone()).collect();
     let verdict = match (open, allowing) {
         (Some(_), _) => Ok(None),
         (None, Some(_)) => Err(disabled(Hop::Policy)),
@@ -134,7 +140,7 @@ fn in_some_group(inquiry: Inquiry<'_>, groups: &[RootNamespace]) -> Decision {
         None => [Check::Licence, Check::NamespaceSettings, Check::FlagOfTheGroup]
             .map(|check| Step::new(check, Finding::NotApplicable, "there is no group to look at")),
     };
-    Decision { steps: [licence, membership, settings, flag], verdict }
+    Decision { steps: [licence, membership, settings, flag], verdict, containers }
 }
 
 fn in_group(inquiry: Inquiry<'_>, group: &RootNamespace) -> [Step; 3] {

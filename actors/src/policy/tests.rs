@@ -15,7 +15,18 @@ impl Authorized {
     pub(crate) fn for_test(request: Request, caller: Caller, resource: Option<Arc<Resource>>) -> Self {
         let flags = crate::testing::FakeFlags::default().snapshot();
         let enabled = Enabled::for_test(Authenticated::for_test(request, caller), flags);
-        Self { enabled, resource }
+        Self { enabled, resource, containers: Vec::new() }
+    }
+
+    /// The same in these groups and projects, while these are the flags.
+    pub(crate) fn for_test_in(
+        containers: Vec<GlobalId>,
+        flags: Arc<dyn Flags>,
+        request: Request,
+        caller: Caller,
+    ) -> Self {
+        let enabled = Enabled::for_test(Authenticated::for_test(request, caller), flags);
+        Self { enabled, resource: None, containers }
     }
 }
 
@@ -73,6 +84,7 @@ async fn whoever_may_goes_on_with_the_resource_cut_to_what_a_prompt_holds() {
     assert_eq!((fact.request().id, fact.caller().user.id.0), (request_id, 2));
     let description = &fact.resource().unwrap().description;
     assert!(description.ends_with("characters left out]"), "{description}");
+    assert_eq!(fact.containers().last().map(GlobalId::model), Some("Group"));
     assert!(alone.ended.is_silent().await);
 }
 
@@ -80,7 +92,9 @@ async fn whoever_may_goes_on_with_the_resource_cut_to_what_a_prompt_holds() {
 async fn without_a_resource_a_group_of_the_caller_is_ground_enough() {
     let mut alone = policy();
     alone.enable(alone.request(None), alice()).await;
-    assert!(alone.passed.next().await.resource().is_none());
+    let fact = alone.passed.next().await;
+    assert!(fact.resource().is_none());
+    assert_eq!(fact.containers().iter().map(GlobalId::model).collect::<Vec<_>>(), ["Group"]);
 }
 
 #[actix::test]

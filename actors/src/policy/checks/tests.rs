@@ -228,6 +228,17 @@ fn the_flag_must_be_open_in_that_same_group_too() {
 }
 
 #[test]
+fn a_request_is_in_the_containers_of_its_resource_or_in_the_groups_that_allow_it() {
+    let (action, user, flags) = (an_action("chat"), a_user(2, "alice"), FakeFlags::default().snapshot());
+    let inquiry = Inquiry { action: &action, user: &user, flags: &*flags, licences: &ByPlan };
+    assert_eq!(decide(inquiry, Ground::Resource(Some(facts()))).containers, facts().containers);
+    let groups =
+        vec![group(10, None, true), group(11, Some("ultimate"), true), group(12, Some("ultimate"), true)];
+    let expected = [11, 12].map(|id| GlobalId::of("Group", id));
+    assert_eq!(decide(inquiry, Ground::Groups(groups)).containers, expected);
+}
+
+#[test]
 fn an_action_that_requires_a_resource_is_not_found_without_one() {
     let mut action = Action::clone(&an_action("summarize_comments"));
     action.resource = ResourceRule::Required;
