@@ -41,7 +41,8 @@ pub use subscription::{Resume, Subscription};
 pub struct Await {
     pub request_id: RequestId,
     pub deadline: Deadline,
-    pub reply: oneshot::Sender<Result<(), Failure>>,
+    /// Whose request it is, once it is accepted.
+    pub reply: oneshot::Sender<Result<UserId, Failure>>,
 }
 
 /// The response that carries the `requestId` has been written, or nobody waits for it any more.

@@ -9,6 +9,9 @@
 //! At start it loads what an earlier process left: finished requests go to the Broadcaster as
 //! [`Restored`], unfinished ones walk the whole pipeline again as [`Recovered`].
 //!
+//! A request whose answer is streamed to a caller who waits for it, and that is cancelled when that caller
+//! leaves, goes the same way without the journal: after a crash there is nobody to answer.
+//!
 //! A request here is being accepted, accepted, or being ended; see `ledger`.
 
 use std::sync::Arc;
@@ -26,8 +29,8 @@ use crate::{
     policy::Authorized,
     ports::{Caller, ConversationStore, Flags, Journal, Resource, StoreError, TerminalRecord},
     protocol::{
-        Address, ChatMessage, Ended, Failure, Hop, Outcome, Request, RequestId, Stop, UserId, deliver,
-        forward,
+        Address, ChatMessage, Ended, Failure, GlobalId, Hop, Outcome, Request, RequestId, Stop, UserId,
+        deliver, forward,
     },
 };
 
@@ -67,6 +70,11 @@ impl Accepted {
     #[must_use]
     pub fn flags(&self) -> &Arc<dyn Flags> {
         self.authorized.flags()
+    }
+
+    #[must_use]
+    pub fn containers(&self) -> &[GlobalId] {
+        self.authorized.containers()
     }
 
     /// The conversation before this request, oldest first; empty for actions that keep none.
@@ -191,11 +199,12 @@ impl Cache {
         let Some(entry) = self.ledger.entry(ended.request_id) else {
             return;
         };
-        let (deadline, keeps_conversation) = (entry.deadline, entry.keeps_conversation);
+        let (is_journalled, keeps_conversation) = (entry.is_journalled, entry.keeps_conversation);
+        let deadline = entry.deadline;
         let terminal = records::terminal(entry.address.clone(), ended, self.shelves.clock.now());
         let (stores, back) = (self.stores.clone(), ctx.address().recipient());
         self.desk.work(Some(terminal.request_id), async move {
-            let terminal = stores.end(terminal, deadline, keeps_conversation).await;
+            let terminal = stores.end(terminal, deadline, is_journalled, keeps_conversation).await;
             deliver(&back, Finished { terminal });
         });
     }
@@ -210,6 +219,10 @@ impl Cache {
             Verdict::Nothing => {}
             Verdict::Write(ended) => self.write_end(ended, ctx),
             Verdict::Repeat(request_id) => self.repeat(request_id, ctx),
+            Verdict::Tell(address, ended) => {
+                let terminal = records::terminal(address, ended, self.shelves.clock.now());
+                deliver(&self.neighbours.recorded, Recorded::Terminal(Arc::new(terminal)));
+            }
             Verdict::Refuse(Ended { request_id, outcome, .. }) => match outcome {
                 Outcome::Failed { failure, .. } => self.refuse(request_id, failure),
                 // Only accepted requests are completed or cancelled; whatever this is, it is over.

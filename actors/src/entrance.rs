@@ -30,6 +30,10 @@ use crate::{
     supervisor::{Inspect, TreeState, heartbeat::Heart},
 };
 
+mod direct_stream;
+
+pub use direct_stream::DirectStream;
+
 /// How long the supervisor may take to say how the tree is.
 const INSPECTION: Duration = Duration::from_secs(1);
 
@@ -116,12 +120,21 @@ impl Entrance {
     /// # Errors
     /// The refusal of whichever actor refused it.
     pub async fn ask(&self, ask: Ask) -> Result<Gate, Refusal> {
+        self.submit(ask, CancellationToken::new(), Origin::Asked).await.map(|(gate, _)| gate)
+    }
+
+    /// Sends a request down the pipeline, to be cancelled by `cancel`. Returns whose it is when it is accepted.
+    async fn submit(
+        &self,
+        ask: Ask,
+        cancel: CancellationToken,
+        origin: Origin,
+    ) -> Result<(Gate, UserId), Refusal> {
         let request_id = RequestId::new();
         let deadline = Deadline::after(&self.clock, self.deadline);
         let (reply, accepted) = oneshot::channel();
         deliver(&self.awaits, Await { request_id, deadline, reply });
         let gate = Gate { request_id, opened: self.opened.clone() };
-        let cancel = CancellationToken::new();
         let request = Request {
             id: request_id,
             action: ask.action,
@@ -133,11 +146,11 @@ impl Entrance {
             deadline,
             cancel: cancel.clone(),
             permit: ask.permit,
-            origin: Origin::Asked,
+            origin,
         };
         forward(&self.submitted, Submitted { request, credentials: ask.credentials });
         match accepted.await {
-            Ok(Ok(())) => Ok(gate),
+            Ok(Ok(owner)) => Ok((gate, owner)),
             Ok(Err(failure)) => Err(Refusal { request_id, failure }),
             Err(_) => {
                 // The Broadcaster lost the waiter: what is refused here must not run later.

@@ -57,6 +57,7 @@
 //! |---|---|
 //! | what do the words mean; ids, codes and texts of failures | [`protocol`] |
 //! | how does the edge get in | [`entrance`] |
+//! | what becomes of an answer whose caller leaves | `entrance/direct_stream.rs` |
 //! | what is an action | [`action`] |
 //! | who is wired to whom, in what order they start and stop | [`supervisor`], `supervisor/crew.rs` |
 //! | what survives a panic, when does the process give up | `supervisor/guardian.rs`, `supervisor/intensity.rs` |
@@ -64,7 +65,14 @@
 //! | what a refusal says, and in which order it is decided | [`policy::checks`], [`feature_flag`] |
 //! | what each check found, for the log and for people | [`trace`] |
 //! | how a resource is cut to size, how a prompt is rendered | `policy/excerpt.rs`, `completion/prompt.rs` |
-//! | how deltas become chunks, what a silent model costs | `completion/chunker.rs`, `completion/run.rs` |
+//! | which version of a prompt a user gets; templates, tags and turns | [`prompt`] |
+//! | what is done to a whole answer before it is kept | `completion/modifiers.rs` |
+//! | how deltas become chunks, when an answer ends | `completion/chunker.rs`, `completion/run.rs` |
+//! | when a model is asked again, or another one | [`models`], `models/answer.rs`, `models/retry.rs` |
+//! | when a model is left alone, how much it is asked at a time | `models/breaker.rs`, `models/capacity.rs` |
+//! | what a silent model costs | `models/attempt.rs` |
+//! | what is said when no model answers | `models/verdict.rs` |
+//! | what a call cost, and what is logged of it | `models/record.rs` |
 //! | when a prompt or an answer may be logged | `completion/expanded_log.rs` |
 //! | what is in the journal, and in which order it is written | `cache/records.rs`, `cache/store.rs` |
 //! | which end counts when several come | `cache/ledger.rs` |
@@ -92,9 +100,11 @@ mod directory_answer;
 pub mod entrance;
 pub mod feature_flag;
 pub mod limits;
+pub mod models;
 pub mod permits;
 pub mod policy;
 pub mod ports;
+pub mod prompt;
 pub mod protocol;
 pub mod supervisor;
 #[cfg(any(test, feature = "testing"))]

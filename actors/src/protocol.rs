@@ -141,6 +141,9 @@ impl Address {
 pub enum Origin {
     /// A client waits for its `requestId`; nothing has been written yet.
     Asked,
+    /// A client waits for the answer itself, and when it goes, the request goes with it: nothing of it
+    /// is promised beyond its connection, so it is not in the journal.
+    Streamed,
     /// The journal had it unfinished when the process started; it is accepted already.
     Recovered {
         /// The resource as it was when the request was accepted.
@@ -152,6 +155,12 @@ impl Origin {
     #[must_use]
     pub fn is_recovered(&self) -> bool {
         matches!(self, Self::Recovered { .. })
+    }
+
+    /// Whether its end is to be written to the journal.
+    #[must_use]
+    pub fn is_journalled(&self) -> bool {
+        !matches!(self, Self::Streamed)
     }
 }
 
@@ -201,6 +210,18 @@ pub enum Outcome {
     Cancelled {
         partial: String,
     },
+}
+
+impl Outcome {
+    /// For logs and metrics: `completed`, `cancelled`, or the failure's code.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Completed { .. } => "completed",
+            Self::Failed { failure, .. } => failure.code.as_str(),
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
 }
 
 /// Asks an actor to finish what it holds and stop; sent by the supervisor, first actor to last.

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Where the answer to "is it accepted?" goes.
-pub(super) type Reply = oneshot::Sender<Result<(), Failure>>;
+pub(super) type Reply = oneshot::Sender<Result<UserId, Failure>>;
 
 #[derive(Debug)]
 pub(super) struct Correlation {
@@ -93,7 +93,8 @@ impl Correlation {
     pub(super) fn admit(&mut self, admitted: Admitted, now: Instant) {
         let request_id = admitted.address.request_id;
         let waiter = self.awaited.remove(&request_id);
-        let client_waits = waiter.is_some_and(|waiter| waiter.reply.send(Ok(())).is_ok());
+        let owner = admitted.address.owner;
+        let client_waits = waiter.is_some_and(|waiter| waiter.reply.send(Ok(owner)).is_ok());
         let gate = Gate::Closed { held: Vec::new(), has_ended: false };
         let live = Live {
             address: Arc::new(admitted.address),

@@ -43,6 +43,12 @@ impl Filter {
         Ok(Self { owner, scope, client_subscription_id })
     }
 
+    /// Everything of one request.
+    #[must_use]
+    pub fn of_request(owner: UserId, request_id: RequestId) -> Self {
+        Self { owner, scope: Scope::Request(request_id), client_subscription_id: None }
+    }
+
     #[must_use]
     pub fn owner(&self) -> UserId {
         self.owner

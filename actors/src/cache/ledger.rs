@@ -1,6 +1,6 @@
 //! What Cache knows of each request between acceptance and its end: plain state, decided without I/O.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque, hash_map::Entry as MapEntry};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) address: Address,
+    /// Whether the journal has it, and is to have its end.
+    pub(super) is_journalled: bool,
     /// Whether question and answer are kept in the owner's conversation.
     pub(super) keeps_conversation: bool,
     pub(super) cancel: CancellationToken,
@@ -51,6 +53,8 @@ pub(super) enum Verdict {
     Write(Ended),
     /// It has ended already: say so again to a Broadcaster that may have lost the word.
     Repeat(RequestId),
+    /// It has ended already, and there is no record of how: its client, if it has not heard it, hears this.
+    Tell(Address, Ended),
     /// Another end is being written, or this one waits until acceptance is.
     Nothing,
 }
@@ -58,7 +62,8 @@ pub(super) enum Verdict {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     entries: HashMap<RequestId, Entry>,
-    finished: HashSet<RequestId>,
+    /// With the addresses of those that the journal does not have.
+    finished: HashMap<RequestId, Option<Address>>,
     finished_at: VecDeque<(Instant, RequestId)>,
 }
 
@@ -67,6 +72,7 @@ impl Ledger {
     pub(super) fn accepting(&mut self, owner: UserId, request: &Request) {
         let entry = Entry {
             address: Address::of(owner, request),
+            is_journalled: request.origin.is_journalled(),
             keeps_conversation: request.action.cache_response,
             cancel: request.cancel.clone(),
             deadline: request.deadline,
@@ -85,6 +91,7 @@ impl Ledger {
         let request_id = address.request_id;
         let entry = Entry {
             address,
+            is_journalled: true,
             keeps_conversation,
             cancel: CancellationToken::new(),
             deadline,
@@ -95,7 +102,7 @@ impl Ledger {
 
     /// The request is in the ledger, or was until it was finished.
     pub(super) fn knows(&self, request_id: RequestId) -> bool {
-        self.entries.contains_key(&request_id) || self.finished.contains(&request_id)
+        self.entries.contains_key(&request_id) || self.finished.contains_key(&request_id)
     }
 
     /// The request is accepted and nothing has ended it yet.
@@ -127,8 +134,11 @@ impl Ledger {
     pub(super) fn ended(&mut self, ended: Ended) -> Verdict {
         let request_id = ended.request_id;
         let Some(entry) = self.entries.get_mut(&request_id) else {
-            let known = self.finished.contains(&request_id);
-            return if known { Verdict::Repeat(request_id) } else { Verdict::Refuse(ended) };
+            return match self.finished.get(&request_id) {
+                None => Verdict::Refuse(ended),
+                Some(None) => Verdict::Repeat(request_id),
+                Some(Some(address)) => Verdict::Tell(address.clone(), ended),
+            };
         };
         match &mut entry.state {
             State::Accepting { ended: first } => {
@@ -149,25 +159,31 @@ impl Ledger {
 
     /// A message about the request was lost. What waited for it does not wait any longer.
     pub(super) fn lost_message(&mut self, request_id: RequestId) -> Verdict {
-        let Some(entry) = self.entries.get_mut(&request_id) else {
-            return self.ended(Ended::failed(request_id, Failure::internal(Hop::Cache)));
-        };
-        match entry.state {
-            State::Accepting { .. } | State::Accepted => {
-                entry.state = State::Accepted;
-                self.ended(Ended::failed(request_id, Failure::internal(Hop::Cache)))
-            }
+        let ended = Ended::failed(request_id, Failure::internal(Hop::Cache));
+        match self.entries.get_mut(&request_id) {
             // It may have been the word that the end is written.
-            State::Ending => Verdict::Repeat(request_id),
+            Some(Entry { state: State::Ending, is_journalled: true, .. }) => Verdict::Repeat(request_id),
+            Some(Entry { state: State::Ending, is_journalled: false, .. }) => {
+                self.finish(request_id, Instant::now());
+                self.ended(ended)
+            }
+            Some(entry) => {
+                entry.state = State::Accepted;
+                self.ended(ended)
+            }
+            None => self.ended(ended),
         }
     }
 
     /// The terminal of the request is written.
     pub(super) fn finish(&mut self, request_id: RequestId, now: Instant) -> Option<Entry> {
-        if self.finished.insert(request_id) {
+        let entry = self.entries.remove(&request_id);
+        let address = entry.as_ref().and_then(|entry| (!entry.is_journalled).then(|| entry.address.clone()));
+        if let MapEntry::Vacant(place) = self.finished.entry(request_id) {
+            place.insert(address);
             self.finished_at.push_back((now, request_id));
         }
-        self.entries.remove(&request_id)
+        entry
     }
 
     /// The requests that are past their deadline and that nobody has ended. Their turn to be ended has

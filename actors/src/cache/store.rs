@@ -31,7 +31,7 @@ pub(super) struct Stores {
 
 impl Stores {
     /// Journals a request and the user's message; both are synced when this returns `Ok`. A recovered
-    /// request is in the journal already.
+    /// request is in the journal already, and a streamed one never is.
     pub(super) async fn accept(&self, authorized: Authorized) -> Journalled {
         let now = self.clock.now();
         let recovered = authorized.request().origin.is_recovered();
@@ -49,7 +49,12 @@ impl Stores {
         now: SystemTime,
     ) -> Result<(), StoreError> {
         let owner = authorized.caller().user.id;
-        let journal = caught(self.journal.accept(records::accepted(authorized, now)));
+        let journal = async {
+            if !authorized.request().origin.is_journalled() {
+                return Ok(());
+            }
+            caught(self.journal.accept(records::accepted(authorized, now))).await
+        };
         let conversation = async {
             match echo {
                 Some(message) => caught(self.conversation.append(owner, message)).await,
@@ -60,7 +65,7 @@ impl Stores {
         let (journal, conversation) = futures::join!(journal, conversation);
         journal?;
         if let Err(error) = conversation {
-            // In the journal it is accepted, and will be answered; only the conversation misses it.
+            // It is accepted, and will be answered; only the conversation misses it.
             let request_id = authorized.request().id;
             tracing::error!(%request_id, %error, "question could not be added to the conversation");
         }
@@ -83,31 +88,36 @@ impl Stores {
         }
     }
 
-    /// Writes a terminal and, when the action keeps a conversation, its final message. Does not give
-    /// up: an accepted request that cannot be ended durably now may be able to in a moment.
+    /// Writes a terminal and, when the action keeps a conversation, its final message.
     pub(super) async fn end(
         &self,
-        mut terminal: TerminalRecord,
+        terminal: TerminalRecord,
         deadline: Deadline,
+        is_journalled: bool,
         keeps_conversation: bool,
     ) -> TerminalRecord {
+        let standing = if is_journalled { self.write_end(terminal, deadline).await } else { terminal };
+        if keeps_conversation {
+            self.keep(&standing).await;
+        }
+        standing
+    }
+
+    /// Does not give up: an accepted request that cannot be ended durably now may be able to in a moment.
+    async fn write_end(&self, mut terminal: TerminalRecord, deadline: Deadline) -> TerminalRecord {
         let request_id = terminal.request_id;
-        let standing = loop {
+        loop {
             if Instant::now() >= deadline.timer + BROADCASTER_GRACE {
                 // The Broadcaster may have said this already; the journal must not say another thing.
                 let (failure, partial) = (Failure::deadline_exceeded(Hop::Cache), String::new());
                 terminal.outcome = Outcome::Failed { failure, partial };
             }
             match caught(self.journal.end(terminal.clone())).await {
-                Ok(standing) => break standing,
+                Ok(standing) => return standing,
                 Err(error) => tracing::error!(%request_id, %error, "end could not be journalled yet"),
             }
             tokio::time::sleep(PAUSE).await;
-        };
-        if keeps_conversation {
-            self.keep(&standing).await;
         }
-        standing
     }
 
     /// A conversation without an answer is a smaller loss than an answer that never arrives: the

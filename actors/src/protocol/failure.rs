@@ -67,7 +67,7 @@ impl Code {
     pub fn gitlab_code(self) -> &'static str {
         match self {
             Self::UpstreamTimeout | Self::UpstreamStalled | Self::DeadlineExceeded => "A1000",
-            Self::UpstreamUnavailable | Self::UpstreamOverloaded => "A1001",
+            Self::UpstreamUnavailable | Self::UpstreamOverloaded | Self::Overloaded => "A1001",
             Self::UpstreamMalformed => "A1002",
             Self::UpstreamTruncated => "A1003",
             Self::UpstreamTooLarge => "A1005",
@@ -168,5 +168,19 @@ impl Failure {
     #[must_use]
     pub fn final_text(&self) -> String {
         format!("{} Error code: {}", self.text, self.code.gitlab_code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_overloaded_clients_hear_that_it_is_unavailable() {
+        for code in [Code::Overloaded, Code::UpstreamOverloaded, Code::UpstreamUnavailable] {
+            let failure = Failure::new(code, Hop::Completion, "Later.");
+            assert_eq!(failure.final_text(), "Later. Error code: A1001");
+        }
+        assert_eq!(Code::UpstreamRateLimited.gitlab_code(), "A9999");
     }
 }

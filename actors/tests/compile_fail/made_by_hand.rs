@@ -3,7 +3,7 @@
 use duologue_actors::{cache::Accepted, feature_flag::Enabled, policy::Authorized};
 
 fn authorize(enabled: Enabled) -> Authorized {
-    Authorized { enabled, resource: None }
+    Authorized { enabled, resource: None, containers: Vec::new() }
 }
 
 fn accept(authorized: Authorized) -> Accepted {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     clock::Clock,
-    protocol::Outcome,
+    protocol::{Origin, Outcome},
     testing::{a_request, an_action},
 };
 
@@ -62,6 +62,7 @@ fn said(verdict: &Verdict) -> String {
         Verdict::Refuse(ended) => format!("refuse {}", content(ended)),
         Verdict::Write(ended) => format!("write {}", content(ended)),
         Verdict::Repeat(_) => "repeat".to_owned(),
+        Verdict::Tell(_, ended) => format!("tell {}", content(ended)),
         Verdict::Nothing => "nothing".to_owned(),
     }
 }
@@ -192,4 +193,32 @@ async fn a_finished_request_is_forgotten_with_the_journal_and_no_sooner() {
     assert_eq!(said(&ledger.ended(completed(id, "late"))), "repeat");
     ledger.forget_finished_before(Instant::now() + Duration::from_secs(1));
     assert_eq!(said(&ledger.ended(completed(id, "late"))), "refuse late");
+}
+
+/// A ledger in which a streamed request, which the journal does not have, is being ended.
+fn streamed_and_ending() -> (Ledger, RequestId) {
+    let mut request = a_request(&an_action("chat"), &Clock::system());
+    request.origin = Origin::Streamed;
+    let mut ledger = Ledger::default();
+    ledger.accepting(UserId(2), &request);
+    assert!(matches!(ledger.accepted(request.id), Acceptance::GoesOn));
+    assert!(matches!(ledger.ended(completed(request.id, "first")), Verdict::Write(_)));
+    (ledger, request.id)
+}
+
+#[tokio::test]
+async fn what_the_journal_cannot_repeat_of_a_streamed_request_is_told_anew() {
+    let (mut ledger, id) = streamed_and_ending();
+    assert_eq!(said(&ledger.ended(completed(id, "second"))), "nothing");
+    ledger.finish(id, Instant::now());
+    assert_eq!(said(&ledger.ended(completed(id, "late"))), "tell late");
+    ledger.forget_finished_before(Instant::now() + Duration::from_secs(1));
+    assert_eq!(said(&ledger.ended(completed(id, "late"))), "refuse late");
+}
+
+#[tokio::test]
+async fn a_streamed_request_whose_last_word_was_lost_is_over_all_the_same() {
+    let (mut ledger, id) = streamed_and_ending();
+    assert_eq!(said(&ledger.lost_message(id)), "tell internal");
+    assert!(ledger.entry(id).is_none() && ledger.knows(id));
 }

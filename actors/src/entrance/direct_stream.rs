@@ -1,0 +1,92 @@
+//! An answer that is streamed straight to whoever asked, for entrances without a `requestId` to come back with.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{Ask, Entrance, Refusal};
+use crate::{
+    action::OnDisconnect,
+    broadcaster::{Event, EventKind, Filter, Subscription},
+    protocol::{Code, Failure, Hop, Origin, RequestId},
+};
+
+/// How much is read of the owner's log at a time, in bytes.
+const READ_BYTES: usize = 64 * 1024;
+
+/// The events of one request, for the caller who waits for them. Dropped before the final, it cancels the
+/// request, unless the action says that it goes on.
+///
+/// One that is cancelled with its caller is not in the journal: after a crash nobody waits for it, and to run
+/// it again would be to bill what nobody reads. One that goes on without its caller is, like any other.
+#[derive(Debug)]
+pub struct DirectStream {
+    request_id: RequestId,
+    subscription: Subscription,
+    /// Read, but not handed on yet.
+    read: VecDeque<Arc<Event>>,
+    is_over: bool,
+    /// Cancels the request when it is dropped. Of a request that has ended, nothing is left to cancel.
+    _hold: Option<DropGuard>,
+}
+
+impl Entrance {
+    /// Asks, and streams the answer to this caller alone.
+    ///
+    /// # Errors
+    /// The refusal of whichever actor refused it.
+    pub async fn stream(&self, ask: Ask) -> Result<DirectStream, Refusal> {
+        let cancel = CancellationToken::new();
+        // Made first: the caller may leave before the request is accepted, and before its stream is there.
+        let (hold, origin) = match ask.action.on_disconnect {
+            OnDisconnect::Cancel => (Some(cancel.clone().drop_guard()), Origin::Streamed),
+            OnDisconnect::Drain => (None, Origin::Asked),
+        };
+        let (gate, owner) = self.submit(ask, cancel.clone(), origin).await?;
+        let request_id = gate.request_id();
+        let subscribed = self.subscribe(Filter::of_request(owner, request_id)).await;
+        let subscription = subscribed.map_err(|failure| {
+            // What is refused here must not run on.
+            cancel.cancel();
+            Refusal { request_id, failure }
+        })?;
+        Ok(DirectStream { request_id, subscription, read: VecDeque::new(), is_over: false, _hold: hold })
+    }
+}
+
+impl DirectStream {
+    #[must_use]
+    pub fn request_id(&self) -> RequestId {
+        self.request_id
+    }
+
+    /// The next event; `None` after the final. Safe to drop and call again.
+    ///
+    /// # Errors
+    /// `overloaded` when the caller read so slowly that events were removed before it had them; nothing
+    /// follows.
+    pub async fn next(&mut self) -> Option<Result<Arc<Event>, Failure>> {
+        loop {
+            if let Some(event) = self.read.pop_front() {
+                self.is_over = event.kind == EventKind::Final;
+                return Some(Ok(event));
+            }
+            if self.is_over {
+                return None;
+            }
+            self.read = self.subscription.read(READ_BYTES).into();
+            if self.subscription.has_hole() {
+                self.read.clear();
+                self.is_over = true;
+                return Some(Err(read_too_slowly()));
+            }
+            if self.read.is_empty() {
+                self.subscription.changed().await;
+            }
+        }
+    }
+}
+
+fn read_too_slowly() -> Failure {
+    Failure::new(Code::Overloaded, Hop::Broadcaster, "Messages were lost: read faster.")
+}
