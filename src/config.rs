@@ -17,6 +17,7 @@ use serde::Deserialize;
 use crate::{
     document::{self, Faults},
     env_file::Environment,
+    vetted,
 };
 
 mod auth;
@@ -33,9 +34,12 @@ mod graphql;
 mod layers;
 mod licence;
 mod logging;
+mod model_calls;
+mod model_checks;
 mod models;
 mod paths;
 mod pipeline;
+mod providers;
 mod rate_limits;
 mod server;
 mod shape;
@@ -53,8 +57,10 @@ pub use gitlab::GitlabConfig;
 pub use graphql::GraphqlConfig;
 pub use licence::LicenceConfig;
 pub use logging::{Level, LogFormat, LoggingConfig};
-pub use models::{ModelConfig, ProviderKind};
+pub use model_calls::ModelCallsConfig;
+pub use models::{ModelConfig, ModelLimits, ModelPrice};
 pub use pipeline::PipelineConfig;
+pub use providers::{ProviderConfig, ProviderKind};
 pub use rate_limits::RateLimitsConfig;
 pub use server::ServerConfig;
 pub use storage::StorageConfig;
@@ -105,7 +111,14 @@ pub struct Config {
     #[garde(dive)]
     pub catalogue: CatalogueConfig,
     #[garde(dive)]
+    pub providers: BTreeMap<String, ProviderConfig>,
+    #[garde(dive)]
     pub models: BTreeMap<String, ModelConfig>,
+    /// Names for models: the first that is set up.
+    #[garde(skip)]
+    pub feature_settings: BTreeMap<String, Vec<String>>,
+    #[garde(dive)]
+    pub model_calls: ModelCallsConfig,
 }
 
 /// A user's configuration file, read.
@@ -173,13 +186,7 @@ fn is_base_url(text: &str, _context: &()) -> garde::Result {
 
 /// Whether nobody on the way can read or change what is fetched from there.
 pub(crate) fn is_guarded(url: &reqwest::Url) -> bool {
-    let stays_here = match url.host() {
-        // RFC 6761 section 6.3: names below it never leave the machine.
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
+    let stays_here = url.host().is_some_and(|host| vetted::stays_here(&host));
     url.scheme() == "https" || (url.scheme() == "http" && stays_here)
 }
 

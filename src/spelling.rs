@@ -13,6 +13,15 @@ pub fn nearest<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Opt
         .map(|(_, candidate)| candidate)
 }
 
+/// The fault of a name that is none of `known`: with what was meant, if that can be told, and with all there are.
+pub fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    let all = known.join(", ");
+    match nearest(name, known.iter().copied()) {
+        Some(meant) => format!("unknown {what} `{name}`; did you mean `{meant}`? Known: {all}"),
+        None => format!("unknown {what} `{name}`; known: {all}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

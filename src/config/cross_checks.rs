@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Fault> {
         an_issuer_is_left_alone_for_as_long_as_it_may_take,
         keys_are_asked_for_before_they_are_too_old,
         one_answer_fits_in_memory,
+        a_silent_model_is_found_out_before_the_deadline,
     ];
     checks.into_iter().filter_map(|check| check(config)).map(|conflict| conflict.fault(origins)).collect()
 }
@@ -139,6 +140,22 @@ fn one_answer_fits_in_memory(config: &Config) -> Option<Conflict> {
         reason: format!(
             "`pipeline.retained_bytes` is {retained}, less than one answer may have \
              (`pipeline.max_answer_bytes`: {answer}); every request would be refused"
+        ),
+    })
+}
+
+/// A call that is ended by its request's deadline says nothing of its model, which had no more time than was
+/// left: one that is always silent would never be left alone, nor another one be asked in its place.
+fn a_silent_model_is_found_out_before_the_deadline(config: &Config) -> Option<Conflict> {
+    let (deadline, header) = (config.pipeline.deadline_seconds, config.model_calls.header_seconds);
+    (deadline <= header).then(|| Conflict {
+        settings: ["model_calls.header_seconds", "pipeline.deadline_seconds"],
+        reason: format!(
+            "`model_calls.header_seconds` is {header}, no less than a whole request may take \
+             (`pipeline.deadline_seconds`: {deadline}), so that a model that does not answer would never be \
+             given up for another; set model_calls.header_seconds: {} or less, or a longer \
+             pipeline.deadline_seconds",
+            deadline.saturating_sub(1).max(1)
         ),
     })
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     from_file::to_json,
     layers::{Given, Origin},
-    shape::{SettingPath, Shape},
+    shape::{SettingPath, Shape, key_hint},
 };
 use crate::{
     document::{self, Fault},
@@ -45,6 +45,9 @@ pub(super) fn variable(name: &str) -> String {
 
 fn unknown(shape: &Shape, path: &SettingPath) -> String {
     let name = path.join(".");
+    if let Some(hint) = key_hint(path) {
+        return format!("unknown setting `{name}`; {hint}");
+    }
     match shape.nearest(path) {
         Some(meant) => {
             let meant = meant.join(SEPARATOR).to_uppercase();
@@ -57,38 +60,47 @@ fn unknown(shape: &Shape, path: &SettingPath) -> String {
 /// A setting by the name that the `.env` of GitLab's AI gateway has for it.
 struct Alias {
     name: &'static str,
-    section: &'static str,
-    key: &'static str,
+    path: &'static [&'static str],
     /// What the text stands for, or what it should have been.
     read: fn(&str) -> Result<Value, &'static str>,
 }
 
 const fn alias(
     name: &'static str,
-    section: &'static str,
-    key: &'static str,
+    path: &'static [&'static str],
     read: fn(&str) -> Result<Value, &'static str>,
 ) -> Alias {
-    Alias { name, section, key, read }
+    Alias { name, path, read }
 }
 
-const ALIASES: [Alias; 7] = [
-    alias("AIGW_LOGGING__LEVEL", "logging", "level", |text| Ok(python_level(text).into())),
-    alias("AIGW_LOGGING__FORMAT_JSON", "logging", "format", json_or_pretty),
-    alias("AIGW_LOGGING__TO_FILE", "logging", "to_file", |text| Ok(text_or_nothing(text))),
-    alias("AIGW_AUTH__BYPASS_EXTERNAL", "auth", "bypass_external", |text| yes_or_no(text).map(Value::from)),
-    alias("AIGW_GITLAB_URL", "auth", "gitlab_url", |text| Ok(text_or_nothing(text))),
-    alias("AIGW_CUSTOMER_PORTAL_URL", "auth", "customer_portal_url", |text| Ok(text_or_nothing(text))),
-    alias("AIGW_CLOUD_CONNECTOR_SERVICE_NAME", "auth", "audience", |text| Ok(text_or_nothing(text))),
+const ALIASES: [Alias; 12] = [
+    alias("AIGW_LOGGING__LEVEL", &["logging", "level"], |text| Ok(python_level(text).into())),
+    alias("AIGW_LOGGING__FORMAT_JSON", &["logging", "format"], json_or_pretty),
+    alias("AIGW_LOGGING__TO_FILE", &["logging", "to_file"], |text| Ok(text_or_nothing(text))),
+    alias("AIGW_AUTH__BYPASS_EXTERNAL", &["auth", "bypass_external"], |text| {
+        yes_or_no(text).map(Value::from)
+    }),
+    alias("AIGW_GITLAB_URL", &["auth", "gitlab_url"], |text| Ok(text_or_nothing(text))),
+    alias("AIGW_CUSTOMER_PORTAL_URL", &["auth", "customer_portal_url"], |text| Ok(text_or_nothing(text))),
+    alias("ANTHROPIC_BASE_URL", &["providers", "anthropic", "base_url"], |text| Ok(text_or_nothing(text))),
+    alias("OPENAI_BASE_URL", &["providers", "openai", "base_url"], |text| Ok(text_or_nothing(text))),
+    alias("AI_GATEWAY_URL", &["providers", "ai_gateway", "base_url"], |text| Ok(text_or_nothing(text))),
+    alias("AIGW_GOOGLE_CLOUD_PLATFORM__PROJECT", &["providers", "vertex_ai", "project"], |text| {
+        Ok(text_or_nothing(text))
+    }),
+    alias("GOOGLE_APPLICATION_CREDENTIALS", &["providers", "vertex_ai", "credentials_file"], |text| {
+        Ok(text_or_nothing(text))
+    }),
+    alias("AIGW_CLOUD_CONNECTOR_SERVICE_NAME", &["auth", "audience"], |text| Ok(text_or_nothing(text))),
 ];
 
 fn aliases(environment: &Environment, shape: &Shape, faults: &mut Vec<Fault>) -> Vec<Given> {
     let mut given = Vec::new();
-    for Alias { name, section, key, read } in ALIASES {
+    for Alias { name, path, read } in ALIASES {
         let Some(text) = environment.get(name) else {
             continue;
         };
-        let path = vec![section.to_owned(), key.to_owned()];
+        let path: SettingPath = path.iter().map(|&name| name.to_owned()).collect();
         match read(text) {
             // Such a file leaves empty what it does not set.
             Ok(Value::Null) if shape.at(&path).is_some_and(|default| !default.is_null()) => {}
@@ -139,7 +151,8 @@ fn value_like(default: &Value, text: &str) -> Value {
     }
 }
 
-fn as_yaml(text: &str) -> Option<Value> {
+/// What a text says to a reader of YAML.
+pub(super) fn as_yaml(text: &str) -> Option<Value> {
     document::parse("", text).ok().and_then(|node| to_json(&node.value))
 }
 

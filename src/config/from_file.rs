@@ -2,7 +2,7 @@
 
 use super::{
     layers::{Given, Origin},
-    shape::{SettingPath, Shape},
+    shape::{SettingPath, Shape, key_hint},
 };
 use crate::document::{Fault, Key, Node, Place, Value};
 
@@ -48,7 +48,7 @@ impl Reader<'_> {
         match self.shape.at(path) {
             None => self.fault(key.place, unknown(self.shape, path)),
             Some(serde_json::Value::Object(_)) => {
-                self.empty_model(key, node, path);
+                self.empty_entry(key, node, path);
                 self.section(node, path);
             }
             Some(_) => self.setting(node, path),
@@ -69,23 +69,27 @@ impl Reader<'_> {
         }
     }
 
-    /// A model without a single field is not "unchanged": there is nothing it could be.
-    fn empty_model(&mut self, key: &Key, node: &Node, path: &SettingPath) {
+    /// An entry without a single field is not "unchanged": there is nothing it could be.
+    fn empty_entry(&mut self, key: &Key, node: &Node, path: &SettingPath) {
         let says_nothing = match &node.value {
             Value::Null => true,
             Value::Map(entries) => entries.is_empty(),
             _ => false,
         };
-        if path.len() == 2 && says_nothing && self.shape.new_model(path).is_some() {
-            let fields: Vec<&str> = self.shape.model_fields().map(String::as_str).collect();
-            let reason = format!("`{}` needs {}", path.join("."), fields.join(" and "));
-            self.fault(key.place, reason);
+        if path.len() != 2 || !says_nothing {
+            return;
+        }
+        if let Some((_, _, required)) = self.shape.new_entry(path) {
+            self.fault(key.place, format!("`{}` needs {}", path.join("."), required.join(" and ")));
         }
     }
 }
 
 fn unknown(shape: &Shape, path: &SettingPath) -> String {
     let name = path.join(".");
+    if let Some(hint) = key_hint(path) {
+        return format!("unknown setting `{name}`; {hint}");
+    }
     match shape.nearest(path) {
         Some(meant) => format!("unknown setting `{name}`; did you mean `{}`?", meant.join(".")),
         None => format!("unknown setting `{name}`; {}", known_here(shape, path)),

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use garde::Validate;
+use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{
-    Config, ConfigFile, DEFAULTS, cross_checks, from_environment, from_file, paths,
+    Config, ConfigFile, DEFAULTS, cross_checks, from_environment, from_file, model_checks, paths,
     shape::{SettingPath, Shape},
 };
 use crate::{
@@ -49,23 +50,25 @@ pub(super) fn settle(file: Option<ConfigFile<'_>>, environment: &Environment) ->
     let shape = shape()?;
     let mut faults = Vec::new();
     let given = gather(file, environment, &shape, &mut faults);
+    missing_fields(&given, &shape, &mut faults);
     let fitting = only_fitting(given, &shape, &mut faults);
-    missing_model_fields(&fitting, &shape, &mut faults);
 
     let (tree, origins) = lay(&fitting, &shape);
     let mut config: Config = serde_json::from_value(tree).map_err(shipped_fault)?;
     faults.extend(out_of_bounds(&config, &origins));
     faults.extend(cross_checks::check(&config, &origins));
+    faults.extend(model_checks::check(&config, &origins));
     if !faults.is_empty() {
         return Err(Faults(faults));
     }
     paths::resolve(&mut config, file.map(|file| file.path), &origins);
+    take_keys(&mut config, environment);
     Ok(config)
 }
 
 fn shape() -> Result<Shape, Faults> {
     let defaults = document::parse("the built-in config.yaml", DEFAULTS)?;
-    Ok(Shape(from_file::tree_to_json(&defaults.value)))
+    Ok(Shape::new(from_file::tree_to_json(&defaults.value)))
 }
 
 /// Reached only if the shipped `config.yaml` and the structs differ, which the tests exclude.
@@ -96,15 +99,33 @@ fn gather(
 fn only_fitting(given: Vec<Given>, shape: &Shape, faults: &mut Vec<Fault>) -> Vec<Given> {
     let mut fitting = Vec::new();
     for given in given {
-        match serde_json::from_value::<Config>(shape.with(&given.path, given.value.clone())) {
-            Ok(_) => fitting.push(given),
+        match fit(&given.path, given.value.clone(), shape) {
+            Ok(()) => fitting.push(given),
             Err(error) => {
-                let reason = format!("`{}`: {}", given.path.join("."), in_plain_words(&error.to_string()));
-                faults.push(given.origin.fault(reason));
+                match other_reading(&given).filter(|value| fit(&given.path, value.clone(), shape).is_ok()) {
+                    Some(value) => fitting.push(Given { value, ..given }),
+                    None => {
+                        let reason =
+                            format!("`{}`: {}", given.path.join("."), in_plain_words(&error.to_string()));
+                        faults.push(given.origin.fault(reason));
+                    }
+                }
             }
         }
     }
     fitting
+}
+
+fn fit(path: &SettingPath, value: Value, shape: &Shape) -> Result<(), serde_json::Error> {
+    serde_json::from_value::<Config>(shape.with(path, value)).map(drop)
+}
+
+/// A variable is taken for a text where nothing stands by default. It can be a number all the same.
+fn other_reading(given: &Given) -> Option<Value> {
+    match (&given.origin, &given.value) {
+        (Origin::Variable(_), Value::String(text)) => from_environment::as_yaml(text),
+        _ => None,
+    }
 }
 
 /// Names of Rust types mean nothing to who writes a configuration.
@@ -125,21 +146,22 @@ fn in_plain_words(message: &str) -> String {
     words
 }
 
-/// A model that the defaults do not have must be given whole.
-fn missing_model_fields(fitting: &[Given], shape: &Shape, faults: &mut Vec<Fault>) {
-    let paths: BTreeSet<&SettingPath> = fitting.iter().map(|given| &given.path).collect();
+/// An entry that the defaults do not have must be given with all it needs. What is given and does not fit is not
+/// missing.
+fn missing_fields(all: &[Given], shape: &Shape, faults: &mut Vec<Fault>) {
+    let paths: BTreeSet<&SettingPath> = all.iter().map(|given| &given.path).collect();
     let mut looked_at = BTreeSet::new();
-    for given in fitting {
-        let Some(model) = shape.new_model(&given.path) else {
+    for given in all {
+        let Some((section, name, required)) = shape.new_entry(&given.path) else {
             continue;
         };
-        if !looked_at.insert(model) {
+        if !looked_at.insert((section, name)) {
             continue;
         }
-        for field in shape.model_fields() {
-            let path = vec!["models".to_owned(), model.to_owned(), field.clone()];
+        for field in required {
+            let path = vec![section.to_owned(), name.to_owned(), (*field).to_owned()];
             if !paths.contains(&path) {
-                faults.push(given.origin.fault(format!("`models.{model}` needs {field}")));
+                faults.push(given.origin.fault(format!("`{section}.{name}` needs {field}")));
             }
         }
     }
@@ -153,6 +175,14 @@ fn lay(fitting: &[Given], shape: &Shape) -> (Value, Origins) {
         origins.insert(given.path.join("."), given.origin.clone());
     }
     (tree, origins)
+}
+
+/// What the variables hold that providers name.
+fn take_keys(config: &mut Config, environment: &Environment) {
+    for provider in config.providers.values_mut() {
+        let held = provider.api_key_variable.as_deref().and_then(|name| environment.get(name));
+        provider.api_key = held.map(str::trim).filter(|key| !key.is_empty()).map(SecretString::from);
+    }
 }
 
 /// The settings whose values are of the right type but out of bounds.

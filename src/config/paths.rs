@@ -30,4 +30,12 @@ pub(super) fn resolve(config: &mut Config, file: Option<&Path>, origins: &Origin
     }
     rebase("unit_primitives.path", &mut config.unit_primitives.path);
     rebase("catalogue.path", &mut config.catalogue.path);
+    for (name, provider) in &mut config.providers {
+        if let Some(api_key_file) = &mut provider.api_key_file {
+            rebase(&format!("providers.{name}.api_key_file"), api_key_file);
+        }
+        if let Some(credentials_file) = &mut provider.credentials_file {
+            rebase(&format!("providers.{name}.credentials_file"), credentials_file);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use duologue_actors::{auth::allowance::Bounds, limits::Limits};
+use duologue_actors::{auth::allowance::Bounds, limits::Limits, models::CallBounds};
 use garde::Validate;
 use serde::Deserialize;
 
@@ -13,8 +13,6 @@ pub struct PipelineConfig {
     pub permits: usize,
     #[garde(range(min = 1, max = 86_400))]
     pub deadline_seconds: u64,
-    #[garde(range(min = 1, max = 86_400))]
-    pub idle_content_seconds: u64,
     #[garde(skip)]
     pub max_interruptions: u32,
     #[garde(range(min = 1))]
@@ -45,11 +43,11 @@ pub struct PipelineConfig {
 
 impl PipelineConfig {
     #[must_use]
-    pub fn limits(&self, user: Bounds) -> Limits {
+    pub fn limits(&self, user: Bounds, calls: CallBounds) -> Limits {
         Limits {
             deadline: self.deadline(),
             user,
-            idle_content: Duration::from_secs(self.idle_content_seconds),
+            calls,
             max_interruptions: self.max_interruptions,
             terminal_retention: Duration::from_secs(self.terminal_retention_seconds),
             unaddressed_replay: Duration::from_secs(self.unaddressed_replay_seconds),

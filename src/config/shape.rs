@@ -1,13 +1,23 @@
 //! Which settings there are, read off the defaults themselves.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::spelling;
 
-/// The section whose entries the user names.
-const NAMED_ENTRIES: &str = "models";
-/// The entry that shows what each of them has.
-const EXAMPLE_ENTRY: &str = "default";
+/// A section whose entries the user names.
+struct NamedEntries {
+    section: &'static str,
+    /// The entry that shows what each of them has.
+    example: &'static str,
+    /// What an entry of the user's cannot do without.
+    required: &'static [&'static str],
+}
+
+const NAMED_ENTRIES: [NamedEntries; 3] = [
+    NamedEntries { section: "providers", example: "embedded", required: &["kind"] },
+    NamedEntries { section: "models", example: "embedded", required: &["provider", "model"] },
+    NamedEntries { section: "feature_settings", example: "default", required: &[] },
+];
 
 /// A setting's place in the tree: `["server", "listen"]`.
 pub(super) type SettingPath = Vec<String>;
@@ -17,20 +27,29 @@ pub(super) type SettingPath = Vec<String>;
 pub(super) struct Shape(pub(super) Value);
 
 impl Shape {
-    /// What stands at `path`: a section, a setting's default, or nothing. An entry of `models` looks
-    /// like the default one, whatever its name.
+    /// The shape of `defaults`, in which an entry that others are like leaves out what it shares with the example.
+    pub(super) fn new(mut defaults: Value) -> Self {
+        for NamedEntries { section, example, .. } in NAMED_ENTRIES {
+            let Some(Value::Object(entries)) = defaults.get_mut(section) else { continue };
+            let Some(example) = entries.get(example).cloned() else { continue };
+            entries.values_mut().for_each(|entry| complete(entry, &example));
+        }
+        Self(defaults)
+    }
+
+    /// What stands at `path`: a section, a setting's default, or nothing. An entry that the user names looks
+    /// like the example of its section.
     pub(super) fn at(&self, path: &[String]) -> Option<&Value> {
         let mut value = &self.0;
         for (depth, name) in path.iter().enumerate() {
             let section = value.as_object()?;
-            let under_models = depth == 1 && path.first().is_some_and(|first| first == NAMED_ENTRIES);
-            let example = under_models.then(|| section.get(EXAMPLE_ENTRY)).flatten();
-            value = section.get(name).or(example)?;
+            let named = (depth == 1).then(|| named_entries(path)).flatten();
+            value = section.get(name).or_else(|| section.get(named?.example))?;
         }
         Some(value)
     }
 
-    /// Sets one setting in `tree`, which has this shape; a new model starts as a copy of the default one.
+    /// Sets one setting in `tree`, which has this shape; a new entry starts as a copy of the example.
     pub(super) fn set(&self, tree: &mut Value, path: &[String], value: Value) {
         let Some((name, sections)) = path.split_last() else {
             return;
@@ -54,17 +73,15 @@ impl Shape {
         tree
     }
 
-    /// Whether `path` is inside a model that the defaults do not have; then its name.
-    pub(super) fn new_model<'p>(&self, path: &'p [String]) -> Option<&'p str> {
-        let (section, name) = (path.first()?, path.get(1)?);
-        let known = self.0.get(NAMED_ENTRIES).and_then(|models| models.get(name));
-        (section == NAMED_ENTRIES && known.is_none()).then_some(name)
-    }
-
-    /// What every model has.
-    pub(super) fn model_fields(&self) -> impl Iterator<Item = &String> {
-        let example = self.0.get(NAMED_ENTRIES).and_then(|models| models.get(EXAMPLE_ENTRY));
-        example.and_then(Value::as_object).into_iter().flat_map(Map::keys)
+    /// Whether `path` is inside an entry that the defaults do not have; then the section, the entry's name and
+    /// what it needs.
+    pub(super) fn new_entry<'p>(
+        &self,
+        path: &'p [String],
+    ) -> Option<(&'static str, &'p str, &'static [&'static str])> {
+        let (named, name) = (named_entries(path)?, path.get(1)?);
+        let known = self.0.get(named.section).and_then(|entries| entries.get(name));
+        known.is_none().then_some((named.section, name, named.required))
     }
 
     /// The setting or section the writer of an unknown `path` may have meant.
@@ -79,6 +96,30 @@ impl Shape {
     }
 }
 
+/// What is to be done in place of writing a key where everybody reads it.
+pub(super) fn key_hint(path: &[String]) -> Option<String> {
+    let [section, provider, setting] = path else { return None };
+    let is_key = section == "providers" && ["api_key", "key", "token", "secret"].contains(&setting.as_str());
+    is_key.then(|| {
+        format!(
+            "a key is not a setting; put it into an environment variable that \
+             `providers.{provider}.api_key_variable` names, or into a file that `api_key_file` names"
+        )
+    })
+}
+
+fn named_entries(path: &[String]) -> Option<&'static NamedEntries> {
+    NAMED_ENTRIES.iter().find(|named| path.first().is_some_and(|section| section == named.section))
+}
+
+/// Gives `entry` what it does not have of `example`.
+fn complete(entry: &mut Value, example: &Value) {
+    let (Value::Object(entry), Value::Object(example)) = (entry, example) else { return };
+    for (name, value) in example {
+        complete(entry.entry(name.clone()).or_insert_with(|| value.clone()), value);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -86,9 +127,13 @@ mod tests {
     use super::*;
 
     fn shape() -> Shape {
-        Shape(json!({
+        Shape::new(json!({
             "server": {"listen": "a", "workers": 1},
-            "models": {"default": {"provider": "embedded", "model": "m"}},
+            "models": {
+                "embedded": {"provider": "embedded", "model": "m", "limits": {"calls": 1, "tokens": 2}},
+                "claude": {"model": "c", "limits": {"calls": 3}},
+            },
+            "feature_settings": {"default": ["claude"]},
         }))
     }
 
@@ -97,19 +142,30 @@ mod tests {
     }
 
     #[test]
-    fn a_model_of_any_name_has_the_fields_of_the_default_one() {
+    fn an_entry_of_any_name_has_the_fields_of_the_example() {
         assert_eq!(shape().at(&path("models.big.model")), Some(&json!("m")));
+        assert_eq!(shape().at(&path("models.big.limits.tokens")), Some(&json!(2)));
         assert_eq!(shape().at(&path("models.big.colour")), None);
+        assert_eq!(shape().at(&path("feature_settings.duo_chat")), Some(&json!(["claude"])));
         assert_eq!(shape().at(&path("server.colour")), None);
-        assert_eq!(shape().new_model(&path("models.big.model")), Some("big"));
-        assert_eq!(shape().new_model(&path("models.default.model")), None);
+        let big = path("models.big.model");
+        assert_eq!(shape().new_entry(&big), Some(("models", "big", ["provider", "model"].as_slice())));
+        assert_eq!(shape().new_entry(&path("models.claude.model")), None);
+        assert_eq!(shape().new_entry(&path("server.listen")), None);
+    }
+
+    #[test]
+    fn a_default_entry_leaves_out_what_it_shares_with_the_example() {
+        let claude = json!({"model": "c", "limits": {"calls": 3, "tokens": 2}, "provider": "embedded"});
+        assert_eq!(shape().at(&path("models.claude")), Some(&claude));
     }
 
     #[test]
     fn one_setting_is_changed_and_nothing_else() {
         let tree = shape().with(&path("models.big.model"), json!("x"));
-        assert_eq!(tree["models"]["big"], json!({"provider": "embedded", "model": "x"}));
-        assert_eq!(tree["models"]["default"]["model"], "m");
+        let limits = json!({"calls": 1, "tokens": 2});
+        assert_eq!(tree["models"]["big"], json!({"provider": "embedded", "model": "x", "limits": limits}));
+        assert_eq!(tree["models"]["embedded"]["model"], "m");
     }
 
     #[test]

@@ -29,11 +29,19 @@ fn the_defaults_are_those_of_the_compiled_in_file() {
     assert_eq!(config.pipeline.retained_bytes, 256 * 1_024 * 1_024);
     assert_eq!(config.conversation.limits(), duologue_actors::ports::ConversationLimits::default());
     assert_eq!(
-        format!("{:?}", config.pipeline.limits(config.rate_limits.bounds())),
+        format!("{:?}", config.pipeline.limits(config.rate_limits.bounds(), config.model_calls.bounds())),
         format!("{:?}", duologue_actors::limits::Limits::default())
     );
+    assert_eq!(
+        format!("{:?}", config.model_calls.budget()),
+        format!("{:?}", duologue_actors::models::BudgetBounds::default())
+    );
+    assert_eq!(
+        format!("{:?}", config.model_calls.breaker()),
+        format!("{:?}", duologue_actors::models::BreakerBounds::default())
+    );
     assert_eq!(config.storage.path, Path::new("data/"));
-    assert_eq!(config.models["default"].model, "extractive");
+    assert_eq!(config.models["embedded"].model, "extractive");
 }
 
 /// An optional setting could be missing from the file without an error, so the names are compared.
@@ -43,7 +51,8 @@ fn config_yaml_and_the_structs_have_the_same_settings() {
     let (mut in_structs, mut in_file) = (BTreeSet::new(), BTreeSet::new());
     names("", &serde_json::to_value(&config).unwrap(), &mut in_structs);
     let file = document::parse("config.yaml", DEFAULTS).unwrap();
-    names("", &from_file::tree_to_json(&file.value), &mut in_file);
+    // An entry that others are like is whole; the others leave out what they share with it.
+    names("", &shape::Shape::new(from_file::tree_to_json(&file.value)).0, &mut in_file);
     assert_eq!(in_structs, in_file);
 }
 
@@ -62,7 +71,7 @@ fn names(prefix: &str, value: &Value, into: &mut BTreeSet<String>) {
 fn every_setting_is_explained_by_a_comment_above_it() {
     let lines: Vec<&str> = DEFAULTS.lines().collect();
     let mut settings = 0;
-    for (name, line) in setting_lines(&document::parse("config.yaml", DEFAULTS).unwrap()) {
+    for (name, line) in setting_lines("", &document::parse("config.yaml", DEFAULTS).unwrap()) {
         settings += 1;
         let above = lines[line - 2].trim_start();
         assert!(above.starts_with("# ") && above.len() > 10, "{name} has no comment above it");
@@ -70,15 +79,20 @@ fn every_setting_is_explained_by_a_comment_above_it() {
     assert!(settings > 50, "{settings}");
 }
 
-fn setting_lines(node: &Node) -> Vec<(String, usize)> {
+/// The settings and their lines. What an entry has that others are like is explained there, and in no other entry.
+fn setting_lines(path: &str, node: &Node) -> Vec<(String, usize)> {
     let YamlValue::Map(entries) = &node.value else {
         return Vec::new();
     };
     let mut lines = Vec::new();
     for (key, value) in entries {
+        let name = format!("{path}.{}", key.name);
+        if [".providers", ".models"].contains(&path) && key.name != "embedded" {
+            continue;
+        }
         match value.value {
-            YamlValue::Map(_) => lines.extend(setting_lines(value)),
-            _ => lines.push((key.name.clone(), usize::try_from(key.place.line).unwrap())),
+            YamlValue::Map(_) => lines.extend(setting_lines(&name, value)),
+            _ => lines.push((name, usize::try_from(key.place.line).unwrap())),
         }
     }
     lines
@@ -107,7 +121,10 @@ fn a_file_gives_only_what_it_changes() {
     let config =
         from_file("server: {workers: 3}\nmodels:\n  big: {provider: embedded, model: extractive}\n").unwrap();
     assert_eq!((config.server.workers, config.server.drain_seconds), (3, 25));
-    assert_eq!(config.models.keys().collect::<Vec<_>>(), ["big", "default"]);
+    assert_eq!(
+        config.models.keys().collect::<Vec<_>>(),
+        ["big", "claude", "embedded", "gateway", "gemini", "gpt"]
+    );
 }
 
 #[test]
@@ -272,8 +289,8 @@ fn a_named_file_is_read_and_remembered() {
     "2:3: unknown setting `storage.colour`; known here: path"
 )]
 #[case::unknown_model_field(
-    "models:\n  default: {key: 1}\n",
-    "2:13: unknown setting `models.default.key`; known here: provider, model"
+    "models:\n  embedded: {key: 1}\n",
+    "2:14: unknown setting `models.embedded.key`; known here: provider, model, limits, price, fallbacks, prompt_cache"
 )]
 #[case::a_section_with_one_value(
     "server: 8080\n",
@@ -328,10 +345,6 @@ fn a_named_file_is_read_and_remembered() {
     "directory:\n  source: ldap\n",
     "2:11: `directory.source`: unknown variant `ldap`, expected `file` or `gitlab`"
 )]
-#[case::unknown_provider(
-    "models:\n  default:\n    provider: acme\n",
-    "3:15: `models.default.provider`: unknown variant `acme`, expected `embedded`"
-)]
 #[case::half_a_model("models:\n  big:\n    provider: embedded\n", "3:15: `models.big` needs model")]
 #[case::an_empty_model("models:\n  big: {}\n", "2:3: `models.big` needs provider and model")]
 #[case::out_of_range("server:\n  workers: 0\n", "2:12: `server.workers`: lower than 1")]
@@ -350,8 +363,8 @@ fn a_named_file_is_read_and_remembered() {
 )]
 #[case::an_empty_path("storage:\n  path: ''\n", "2:9: `storage.path`: a path is needed")]
 #[case::an_empty_model_name(
-    "models:\n  default:\n    model: ''\n",
-    "3:12: `models.default.model`: length is lower than 1"
+    "models:\n  embedded:\n    model: ''\n",
+    "3:12: `models.embedded.model`: length is lower than 1"
 )]
 fn a_mistake_is_named_with_file_line_and_column(#[case] text: &str, #[case] fault: &str) {
     assert_eq!(faults_of(from_file(text)), [format!("etc/config.yaml:{fault}")]);
@@ -493,3 +506,16 @@ fn memory_for_less_than_one_answer_is_refused() {
     let faults = faults_of(from_file("pipeline:\n  retained_bytes: 1000\n"));
     assert!(faults[0].starts_with("etc/config.yaml:2:19: `pipeline.retained_bytes` is 1000"), "{faults:?}");
 }
+
+#[test]
+fn a_variable_is_a_number_where_nothing_stands_by_default_and_a_number_is_needed() {
+    let variables = [
+        ("DUOLOGUE__MODELS__CLAUDE__LIMITS__TOKENS_PER_MINUTE", "40_000"),
+        ("DUOLOGUE__PROVIDERS__VERTEX_AI__PROJECT", "40000"),
+    ];
+    let config = Config::from_layers(None, &variables.into_iter().collect::<Environment>()).unwrap();
+    assert_eq!(config.models["claude"].limits.tokens_per_minute, Some(40_000));
+    assert_eq!(config.providers["vertex_ai"].project.as_deref(), Some("40000"));
+}
+
+mod models;
