@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use duologue_actors::{
-    ports::{ModelCall, ModelError, ModelEvent, ModelProvider},
+    ports::{ModelCall, ModelError, ModelEvent, ModelProvider, Retry, StopReason},
     protocol::{Code, Role},
 };
 use futures::{
@@ -30,11 +30,26 @@ mod vectors;
 
 use passages::Library;
 
+use super::{NoSuchModel, Provider, kinds::Kind};
+use crate::{builtin, config::ModelConfig};
+
+/// Where the documentation it answers from lies inside the binary.
+const DOCUMENTATION: &str = "docs";
+
 /// The provider's name in the configuration.
 pub const PROVIDER: &str = "embedded";
 /// The provider's only model.
 pub const MODEL: &str = "extractive";
 const FULL_NAME: &str = "embedded/extractive";
+
+/// It needs nothing and nobody, so nobody is refused.
+pub(super) const KIND: Kind = Kind {
+    set_up: |_| Arc::new(Extractive::with_documentation()),
+    missing: |_, _| None,
+    mend: |_, _| None,
+    keeps_prompts: false,
+    has_embeddings: false,
+};
 
 /// How many words one delta carries.
 const WORDS_PER_DELTA: usize = 4;
@@ -52,10 +67,26 @@ impl Extractive {
         Self { library: Arc::new(Library::new(pages)) }
     }
 
+    /// The provider with the documentation inside the binary.
+    #[must_use]
+    pub fn with_documentation() -> Self {
+        let pages = builtin::list(DOCUMENTATION).into_iter();
+        Self::new(pages.filter_map(|path| builtin::read(&path).map(|text| (path, text))))
+    }
+
     /// The whole answer to a rendered prompt.
     #[must_use]
     pub fn answer(&self, prompt: &str) -> String {
         extract::answer(&self.library, &material::parse(prompt))
+    }
+}
+
+impl Provider for Extractive {
+    fn model(&self, model: &ModelConfig) -> Result<Arc<dyn ModelProvider>, NoSuchModel> {
+        if model.model == MODEL {
+            return Ok(Arc::new(self.clone()));
+        }
+        Err(NoSuchModel { model: model.model.clone(), known: MODEL })
     }
 }
 
@@ -68,7 +99,7 @@ impl ModelProvider for Extractive {
         FULL_NAME
     }
 
-    fn stream(&self, call: ModelCall) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
+    fn stream(&self, call: Arc<ModelCall>) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
         let provider = self.clone();
         // A long discussion takes some milliseconds to rank, which the pipeline's thread has not got.
         let answer = tokio::task::spawn_blocking(move || {
@@ -82,10 +113,10 @@ impl ModelProvider for Extractive {
 /// The answer as a model would stream it; without one, what broke.
 fn events(answer: Option<String>) -> Vec<Result<ModelEvent, ModelError>> {
     let Some(answer) = answer else {
-        return vec![Err(ModelError { code: Code::UpstreamUnavailable, retry_after: None })];
+        return vec![Err(ModelError::new(Code::UpstreamUnavailable, Retry::Elsewhere, "it panicked"))];
     };
     let deltas = deltas(&answer).into_iter().map(ModelEvent::Content);
-    deltas.chain([ModelEvent::Finished]).map(Ok).collect()
+    deltas.chain([ModelEvent::Finished(StopReason::Complete)]).map(Ok).collect()
 }
 
 /// The answer in pieces of a few words, white space included, so that together they are the answer.

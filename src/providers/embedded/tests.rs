@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use duologue_actors::{
     ports::Turn,
-    protocol::{RequestId, Role},
+    protocol::{RequestId, Role, UserId},
 };
 use minijinja::{Environment, Value};
 use proptest::prelude::*;
@@ -59,11 +59,15 @@ Agreed, the decision is cursor pagination. I take it and it is out by Thursday, 
 async fn stream(provider: &Extractive, turns: Vec<Turn>) -> Vec<ModelEvent> {
     let call = ModelCall {
         request_id: RequestId::new(),
+        user: UserId(2),
         unit_primitive: "duo_chat".to_owned(),
+        enabled_flags: Vec::new(),
         system: "Never quoted.".to_owned(),
         turns,
+        kept: None,
+        max_output_tokens: 4_096,
     };
-    provider.stream(call).map(Result::unwrap).collect().await
+    provider.stream(call.into()).map(Result::unwrap).collect().await
 }
 
 fn turn(role: Role, content: &str) -> Turn {
@@ -210,7 +214,7 @@ async fn only_the_last_user_turn_is_answered_and_the_stream_ends_by_saying_so() 
         turn(Role::User, "How do I add an AI action?"),
     ];
     let events = stream(&provider(), turns).await;
-    assert_eq!(events.last(), Some(&ModelEvent::Finished));
+    assert_eq!(events.last(), Some(&ModelEvent::Finished(StopReason::Complete)));
     assert!(events.len() > 5);
     assert_eq!(joined(&events), provider().answer("How do I add an AI action?"));
 }
@@ -246,7 +250,10 @@ async fn rendered(action: &str, content: &str) -> String {
     let id = duologue_actors::protocol::GlobalId::of("Issue", 52).into();
     let resource = directory.resource(&caller, &id).await.unwrap().unwrap().resource;
     let catalogue = crate::catalogue::tests::shipped();
-    let template = catalogue.get(action).unwrap().prompt.text.user.clone();
+    let action = catalogue.get(action).unwrap();
+    let duologue_actors::prompt::PromptText::Written(prompt) = &action.prompt.default.text else {
+        panic!("the text is not in the catalogue");
+    };
 
     let text = |text: &str| Value::from(text.to_owned());
     let map = |entries: Vec<(&str, Value)>| -> Value {
@@ -269,13 +276,13 @@ async fn rendered(action: &str, content: &str) -> String {
         ("content", text(content)),
         ("description_template_name", Value::from(())),
     ]);
-    Environment::new().render_str(&template, map(vec![("resource", resource), ("input", input)])).unwrap()
+    Environment::new().render_str(prompt.user(), map(vec![("resource", resource), ("input", input)])).unwrap()
 }
 
 fn joined(events: &[ModelEvent]) -> String {
     let content = |event: &ModelEvent| match event {
         ModelEvent::Content(text) => text.clone(),
-        ModelEvent::Finished => String::new(),
+        ModelEvent::Finished(_) | ModelEvent::Usage(_) => String::new(),
     };
     events.iter().map(content).collect()
 }
