@@ -8,8 +8,9 @@ use duologue_actors::action::{Action, Catalogue};
 
 use crate::{
     builtin,
-    config::{Config, UnlistedFeatures},
+    config::{Config, ProviderKind, UnlistedFeatures},
     document::{self, Fault, Faults, Place},
+    providers::{keeps_prompts, unanswered},
     unit_primitives::UnitPrimitives,
 };
 
@@ -17,6 +18,7 @@ mod file;
 mod input;
 mod names;
 mod prompt;
+mod response;
 mod sample;
 
 pub use input::KNOWN_TYPES;
@@ -30,18 +32,53 @@ pub const SHIPPED: &str = "catalogue";
 /// What an action may name, and what is made of what its file leaves open.
 #[derive(Clone, Debug)]
 pub struct Rules<'a> {
+    /// Names of the model registry, and feature settings.
     pub models: Vec<&'a str>,
+    /// Why those of them cannot be named by whose models nobody can be asked.
+    pub unanswered: BTreeMap<String, String>,
+    pub providers: Vec<Provider<'a>>,
     pub unit_primitives: &'a UnitPrimitives,
     /// Of an action that gives no maturity.
     pub unlisted: UnlistedFeatures,
 }
 
+/// A provider that may have a prompt of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Provider<'a> {
+    pub name: &'a str,
+    /// Whether it can be asked for a prompt by name.
+    pub keeps_prompts: bool,
+}
+
 impl<'a> Rules<'a> {
     #[must_use]
     pub fn of(config: &'a Config, unit_primitives: &'a UnitPrimitives) -> Self {
-        let models = config.models.keys().map(String::as_str).collect();
-        Self { models, unit_primitives, unlisted: config.deployment.unlisted_features }
+        let names = config.feature_settings.keys().chain(config.models.keys());
+        Self {
+            models: names.map(String::as_str).collect(),
+            unanswered: BTreeMap::new(),
+            providers: providers(config),
+            unit_primitives,
+            unlisted: config.deployment.unlisted_features,
+        }
     }
+
+    /// The rules of a catalogue that is served: what its actions name must be set up. Whoever only reads it may
+    /// not have the keys.
+    #[must_use]
+    pub fn to_serve(mut self, config: &Config) -> Self {
+        let reason = |name: &&str| Some(((*name).to_owned(), unanswered(config, name)?));
+        self.unanswered = self.models.iter().filter_map(reason).collect();
+        self
+    }
+}
+
+/// The configured providers by their names, and all there can be by what is spoken there.
+fn providers(config: &Config) -> Vec<Provider<'_>> {
+    let kinds = ProviderKind::ALL.into_iter().map(|kind| (kind.as_str(), kind));
+    let configured = config.providers.iter().map(|(name, provider)| (name.as_str(), provider.kind));
+    let all: BTreeMap<&str, ProviderKind> = kinds.chain(configured).collect();
+    all.into_iter().map(|(name, kind)| Provider { name, keeps_prompts: keeps_prompts(kind) }).collect()
 }
 
 /// Reads and checks every `*.yaml` of the folder.
@@ -75,6 +112,18 @@ struct Parsed {
 impl Parsed {
     fn fault(&self, place: Place, reason: String) -> Fault {
         Fault { file: self.path.clone(), place: Some(place), reason }
+    }
+
+    /// The flags it asks about.
+    fn flags(&self) -> impl Iterator<Item = (&str, Place)> {
+        let own = (self.action.feature_flag.as_str(), self.places.feature_flag);
+        std::iter::once(own).chain(self.selections())
+    }
+
+    /// The flags that select a version of its prompt.
+    fn selections(&self) -> impl Iterator<Item = (&str, Place)> {
+        let flags = self.action.prompt.selections.iter().map(|selection| selection.flag.as_str());
+        flags.zip(self.places.selections.iter().copied())
     }
 }
 
@@ -122,6 +171,7 @@ fn check(sources: &[Source], rules: &Rules<'_>) -> Result<Catalogue, Faults> {
     }
     faults.extend(clashes(&parsed));
     faults.extend(flags_like_features(&parsed));
+    faults.extend(selections_by_feature_flags(&parsed));
     if faults.is_empty() {
         Ok(Catalogue::new(parsed.into_iter().map(|parsed| parsed.action).collect()))
     } else {
@@ -158,17 +208,39 @@ fn flags_like_features(parsed: &[Parsed]) -> Vec<Fault> {
     for candidate in parsed {
         licensed.entry(&candidate.action.licensed_feature).or_insert(candidate);
     }
-    let fault = |candidate: &Parsed| {
-        let flag = &candidate.action.feature_flag;
-        let other = licensed.get(flag.as_str())?;
-        let (path, Place { line, column }) = (&other.path, other.places.licensed_feature);
-        let reason = format!(
-            "the feature flag must not be called like a licensed feature, and `{flag}` is one at \
-             {path}:{line}:{column}"
-        );
-        Some(candidate.fault(candidate.places.feature_flag, reason))
-    };
-    parsed.iter().filter_map(fault).collect()
+    let mut faults = Vec::new();
+    for candidate in parsed {
+        for (flag, place) in candidate.flags() {
+            let Some(other) = licensed.get(flag) else { continue };
+            let (path, Place { line, column }) = (&other.path, other.places.licensed_feature);
+            let reason = format!(
+                "the feature flag must not be called like a licensed feature, and `{flag}` is one at \
+                 {path}:{line}:{column}"
+            );
+            faults.push(candidate.fault(place, reason));
+        }
+    }
+    faults
+}
+
+/// A flag that selects a prompt is off until it is switched on; that of an action has a default of its own,
+/// and who switches it means the action.
+fn selections_by_feature_flags(parsed: &[Parsed]) -> Vec<Fault> {
+    let feature_flags: BTreeMap<&str, &Parsed> =
+        parsed.iter().map(|candidate| (candidate.action.feature_flag.as_str(), candidate)).collect();
+    let mut faults = Vec::new();
+    for candidate in parsed {
+        for (flag, place) in candidate.selections() {
+            let Some(other) = feature_flags.get(flag) else { continue };
+            let (path, Place { line, column }) = (&other.path, other.places.feature_flag);
+            let reason = format!(
+                "a version of the prompt must be selected by a flag of its own, and `{flag}` is the feature \
+                 flag at {path}:{line}:{column}"
+            );
+            faults.push(candidate.fault(place, reason));
+        }
+    }
+    faults
 }
 
 #[cfg(test)]

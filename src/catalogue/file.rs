@@ -1,12 +1,8 @@
 //! One file of the catalogue, read into an action.
 
-use duologue_actors::{
-    action::{self, Action, InputField, Maturity, ResourceRule},
-    completion::EXPANDED_LOGGING,
-    feature_flag::{CHAT_SWITCH, GLOBAL_SWITCH},
-};
+use duologue_actors::action::{self, Action, InputField, Maturity, ResourceRule};
 
-use super::{Rules, input, names, prompt};
+use super::{Rules, input, names, prompt, response};
 use crate::{
     config::UnlistedFeatures,
     document::{self, Faults, Fields, Node, Place, Report, as_text},
@@ -16,18 +12,16 @@ use crate::{
 const RESOURCE_TYPES: &[&str] =
     &["Issue", "MergeRequest", "Epic", "Project", "Group", "Commit", "WorkItem", "User"];
 
-/// The model of an action that names none.
+/// The feature setting of an action that names no model.
 const DEFAULT_MODEL: &str = "default";
 
-/// The flags that are there without any action.
-const TAKEN_FLAGS: [&str; 3] = [CHAT_SWITCH, GLOBAL_SWITCH, EXPANDED_LOGGING];
-
 /// Where in the file stands what other files must agree with.
-#[derive(Clone, Copy)]
 pub(super) struct Places {
     pub name: Place,
     pub feature_flag: Place,
     pub licensed_feature: Place,
+    /// The flags of the prompt's selections, in their order.
+    pub selections: Vec<Place>,
 }
 
 /// Reads one file.
@@ -61,13 +55,24 @@ fn action(
     let (resource, resource_types) = resource(&mut fields, report);
     let input = input::read(fields.map("input", report), report);
     let cache_response = cache_response(&mut fields, &input, report);
-    let model = model(&mut fields, &rules.models, report);
-    let prompt = prompt::read(&mut fields, &prompt::Scope { source: text, resource, input: &input }, report);
+    let model = model(&mut fields, rules, report);
+    let providers = &rules.providers;
+    let is_conversation = cache_response;
+    let scope = prompt::Scope { source: text, resource, input: &input, is_conversation, providers };
+    let prompt = prompt::read(&mut fields, &scope, report);
+    let response = response::modifiers(&mut fields, report);
+    let on_disconnect = response::on_disconnect(&mut fields, report);
     fields.finish(report);
 
     let (name_place, name) = name?;
     let ((flag_place, feature_flag), (feature_place, licensed_feature)) = (feature_flag?, licensed_feature?);
-    let places = Places { name: name_place, feature_flag: flag_place, licensed_feature: feature_place };
+    let prompt::Read { prompt, flags } = prompt?;
+    let places = Places {
+        name: name_place,
+        feature_flag: flag_place,
+        licensed_feature: feature_place,
+        selections: flags,
+    };
     let action = Action {
         description: description.unwrap_or_else(|| sentence(&name)),
         name,
@@ -81,7 +86,9 @@ fn action(
         input,
         cache_response,
         model: model?,
-        prompt: prompt?,
+        prompt,
+        response,
+        on_disconnect,
     };
     Some((places, action))
 }
@@ -179,12 +186,20 @@ fn cache_response(fields: &mut Fields, input: &[InputField], report: &mut Report
     keeps
 }
 
-fn model(fields: &mut Fields, models: &[&str], report: &mut Report) -> Option<String> {
+fn model(fields: &mut Fields, rules: &Rules<'_>, report: &mut Report) -> Option<String> {
     let place = fields.place();
     let (place, name) = fields.text("model", report).unwrap_or((place, DEFAULT_MODEL));
-    if !models.contains(&name) {
-        let known = models.join(", ");
-        report.fault(place, format!("unknown model `{name}`; `models` in the configuration has: {known}"));
+    if let Some(why) = rules.unanswered.get(name) {
+        report.fault(place, format!("{why}; set it, or name another model"));
+    }
+    if !rules.models.contains(&name) {
+        let known = rules.models.join(", ");
+        report.fault(
+            place,
+            format!(
+                "unknown model `{name}`; `feature_settings` and `models` in the configuration have: {known}"
+            ),
+        );
         return None;
     }
     Some(name.to_owned())
@@ -193,15 +208,7 @@ fn model(fields: &mut Fields, models: &[&str], report: &mut Report) -> Option<St
 /// The name of a flag, or of a licensed feature, like which no flag may be called.
 fn name_of_flag(fields: &mut Fields, key: &'static str, report: &mut Report) -> Option<(Place, String)> {
     let (place, name) = fields.required_text(key, report)?;
-    if TAKEN_FLAGS.contains(&name) {
-        report.fault(
-            place,
-            format!("`{key}` must not be `{name}`: the server has a flag of that name for itself"),
-        );
-    }
-    if !names::is_snake_case(name) {
-        report.fault(place, format!("`{key}` must be snake_case, such as summarize_comments, not `{name}`"));
-    }
+    names::check_flag(key, place, name, report);
     Some((place, name.to_owned()))
 }
 

@@ -1,5 +1,15 @@
 //! What things may be called: names become GraphQL fields and enum values, flag names and file names.
 
+use duologue_actors::{
+    completion::EXPANDED_LOGGING,
+    feature_flag::{CHAT_SWITCH, GLOBAL_SWITCH},
+};
+
+use crate::document::{Place, Report};
+
+/// The flags that are there without any action.
+const TAKEN_FLAGS: [&str; 3] = [CHAT_SWITCH, GLOBAL_SWITCH, EXPANDED_LOGGING];
+
 /// Fields every `aiAction` input has besides the actions; an action cannot be called like one.
 const RESERVED_FIELDS: &[&str] = &[
     "clientSubscriptionId",
@@ -37,6 +47,19 @@ pub(super) fn camel_case(name: &str) -> String {
         }
     }
     camel
+}
+
+/// Reports why `name`, which stands under `key`, cannot be a flag's or a licensed feature's.
+pub(super) fn check_flag(key: &str, place: Place, name: &str, report: &mut Report) {
+    if TAKEN_FLAGS.contains(&name) {
+        report.fault(
+            place,
+            format!("`{key}` must not be `{name}`: the server has a flag of that name for itself"),
+        );
+    }
+    if !is_snake_case(name) {
+        report.fault(place, format!("`{key}` must be snake_case, such as summarize_comments, not `{name}`"));
+    }
 }
 
 /// Why an action cannot be called `name`, if it cannot.

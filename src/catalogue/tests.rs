@@ -2,11 +2,16 @@
 
 use std::fs;
 
-use duologue_actors::action::{Maturity, ResourceRule};
+use duologue_actors::{
+    action::{Maturity, ResourceRule},
+    prompt::{PromptText, WrittenPrompt},
+};
 use tempfile::TempDir;
 
 use super::*;
 use crate::unit_primitives;
+
+mod prompts;
 
 const GOOD: &str = "\
 name: amazing_new_ai_feature
@@ -34,7 +39,20 @@ fn load(path: &Path) -> Result<Catalogue, Faults> {
 
 fn load_where(path: &Path, unlisted: UnlistedFeatures) -> Result<Catalogue, Faults> {
     let unit_primitives = unit_primitives::tests::registered("amazing_feature: {description: Amazes}\n");
-    super::load(path, &Rules { models: vec!["default"], unit_primitives: &unit_primitives, unlisted })
+    super::load(path, &rules(&unit_primitives, unlisted))
+}
+
+fn rules(unit_primitives: &UnitPrimitives, unlisted: UnlistedFeatures) -> Rules<'_> {
+    let providers = [("embedded", false), ("vertex_ai", false), ("ai_gateway", true)]
+        .map(|(name, keeps_prompts)| Provider { name, keeps_prompts });
+    let unanswered = [("claude", "`claude` is not set up: ANTHROPIC_API_KEY is not set")];
+    Rules {
+        models: vec!["default", "claude"],
+        unanswered: unanswered.map(|(name, why)| (name.to_owned(), why.to_owned())).into(),
+        providers: providers.to_vec(),
+        unit_primitives,
+        unlisted,
+    }
 }
 
 /// The catalogue of the source tree.
@@ -45,8 +63,14 @@ pub(crate) fn shipped() -> Catalogue {
 fn shipped_at(path: &Path) -> Catalogue {
     let unit_primitives = unit_primitives::tests::shipped();
     let unlisted = UnlistedFeatures::Refuse;
-    let rules = Rules { models: vec!["default"], unit_primitives: &unit_primitives, unlisted };
-    super::load(path, &rules).unwrap_or_else(|faults| panic!("{faults}"))
+    super::load(path, &rules(&unit_primitives, unlisted)).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+fn written(text: &PromptText) -> &WrittenPrompt {
+    match text {
+        PromptText::Written(prompt) => prompt,
+        PromptText::Kept(kept) => panic!("{kept:?} is kept elsewhere"),
+    }
 }
 
 fn folder(files: &[(&str, &str)]) -> TempDir {
@@ -84,7 +108,7 @@ fn a_new_file_is_a_new_action() {
     assert_eq!(action.input[0].name, "user_input");
     assert_eq!(action.input[0].max_length, Some(1000));
     assert!(!action.flag_default && !action.cache_response && !action.input[0].allow_blank);
-    assert!(action.prompt.text.user.ends_with("context: {{ input.user_input }}\n"));
+    assert!(written(&action.prompt.default.text).user().ends_with("context: {{ input.user_input }}\n"));
 }
 
 #[test]
@@ -148,7 +172,12 @@ fn all_faults_of_all_files_are_named_at_once() {
 #[case(
     "maturity: ga",
     "maturity: ga\nmodel: gpt",
-    "6:8: unknown model `gpt`; `models` in the configuration has: default"
+    "6:8: unknown model `gpt`; `feature_settings` and `models` in the configuration have: default, claude"
+)]
+#[case(
+    "maturity: ga",
+    "maturity: ga\nmodel: claude",
+    "6:8: `claude` is not set up: ANTHROPIC_API_KEY is not set; set it, or name another model"
 )]
 #[case("resource: required", "resource: maybe", "6:11: unknown resource rule `maybe`")]
 #[case("[Issue]", "[Issue, Ticket]", "7:25: unknown resource type `Ticket`")]
@@ -247,8 +276,9 @@ fn a_provider_may_have_a_prompt_of_its_own() {
         format!("{GOOD}  for:\n    vertex_ai:\n      system: S\n      user: '{{{{ input.user_input }}}}'\n");
     let folder = folder(&[("amazing_new_ai_feature.yaml", &with)]);
     let action = load(folder.path()).unwrap().get("amazing_new_ai_feature").unwrap();
-    assert_eq!(action.prompt.text_for("vertex_ai").system, "S");
-    assert!(action.prompt.text_for("embedded").user.starts_with("You write"));
+    let prompt = &action.prompt.default;
+    assert_eq!(written(prompt.text_for("google", "vertex_ai")).system(), "S");
+    assert!(written(prompt.text_for("embedded", "embedded")).user().starts_with("You write"));
 }
 
 #[test]

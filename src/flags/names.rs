@@ -28,7 +28,7 @@ pub struct Definition {
     pub kind: &'static str,
     /// Its state while nobody has set it.
     pub default_enabled: bool,
-    /// Whether a feature is behind it, rather than a help in finding faults.
+    /// Whether a feature is behind it, rather than a help in finding faults or another prompt.
     pub of_feature: bool,
 }
 
@@ -45,7 +45,8 @@ pub enum NameFault {
 }
 
 impl Names {
-    /// The two switches, the flags and licensed features of the actions, and the flag of the log.
+    /// The two switches, the flags and licensed features of the actions, the flags that select one of their
+    /// prompts, and the flag of the log.
     #[must_use]
     pub fn of(catalogue: &Catalogue) -> Self {
         let mut names = Self::default();
@@ -55,6 +56,9 @@ impl Names {
         for action in catalogue.iter() {
             names.define(&action.feature_flag, "development", action.flag_default, true);
             names.licensed.insert(action.licensed_feature.clone());
+            for selection in &action.prompt.selections {
+                names.define(&selection.flag, "development", false, false);
+            }
         }
         names
     }
@@ -99,7 +103,7 @@ pub(super) fn is_plain(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use duologue_actors::{action::Action, testing::an_action};
+    use duologue_actors::{action::Action, prompt::Selection, testing::an_action};
 
     use super::*;
 
@@ -127,6 +131,21 @@ mod tests {
             ("expanded_ai_logging", "ops", false),
         ];
         assert_eq!(defined, expected.map(|(name, kind, default)| (name.to_owned(), kind, default)));
+    }
+
+    #[test]
+    fn a_flag_that_selects_a_prompt_is_defined_and_off_and_no_feature() {
+        let mut chat = Action::clone(&an_action("chat"));
+        let prompt = chat.prompt.default.clone();
+        chat.prompt.selections.push(Selection { flag: "chat_v2".to_owned(), prompt });
+        let names = Names::of(&Catalogue::new(vec![chat]));
+        let expected = Definition {
+            name: "chat_v2".to_owned(),
+            kind: "development",
+            default_enabled: false,
+            of_feature: false,
+        };
+        assert_eq!(names.definition("chat_v2"), Some(&expected));
     }
 
     #[test]

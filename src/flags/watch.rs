@@ -216,6 +216,7 @@ mod tests {
         let writer = log.clone();
         let subscriber =
             tracing_subscriber::fmt().with_ansi(false).with_writer(move || Log(writer.clone())).finish();
+        crate::logging::listen_on_all_threads();
         let heard = tracing::subscriber::with_default(subscriber, || {
             let events = std::iter::from_fn(|| events.recv_timeout(QUIET).ok()).take(TOO_MANY);
             events.inspect(|event| assert!(event.is_ok())).map(|event| hear(&sources, event)).count()
