@@ -1,7 +1,7 @@
 //! The whole server: builds every part from the settings, starts the pipeline, opens the door, and takes
 //! it all down again in order.
 
-use std::{future::ready, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use duologue_actors::{
     clock::Clock,
@@ -13,22 +13,17 @@ use crate::{
     admission::Admission,
     config::Config,
     document::Faults,
-    flags::FileFlags,
     graphql::{BuildError, Graphql, GraphqlParts},
-    http::{
-        features::Features,
-        health::{Condition, Part},
-        metrics,
-    },
-    identity::Verifier,
-    licence::Entitlements,
+    http::{features::Features, metrics},
     offer::Offer,
     people::{People, PeopleError},
-    providers::{Registry, UnknownModel},
+    providers::{self, Registry, RegistryError},
     server::{self, Edge, Server, connections::Connections},
     storage::{OpenError, Storage},
     websocket::Sockets,
 };
+
+mod readiness;
 
 /// How long each actor may take to finish what it holds once nothing new can come.
 const LAST_WRITES: Duration = Duration::from_secs(2);
@@ -43,7 +38,7 @@ pub enum AppError {
     #[error(transparent)]
     Faults(#[from] Faults),
     #[error(transparent)]
-    Model(#[from] UnknownModel),
+    Model(#[from] RegistryError),
     #[error(transparent)]
     People(#[from] PeopleError),
     #[error(transparent)]
@@ -92,13 +87,15 @@ impl App {
         let (offer, people) = (Offer::follow(config)?, People::load(config)?);
         let storage = Arc::new(Storage::open(&config.storage.path, config.conversation.limits())?);
         let permits = Permits::new(config.pipeline.permits);
-        let parts = parts(config, &offer, &people, &storage, &permits)?;
+        let models = Arc::new(Registry::new(config)?);
+        announce(config, &models);
+        let parts = parts(config, &offer, &people, &storage, &models, &permits);
         let tree = Tree::start(parts).await?;
         people.verifier.refresh_keys();
         if tokio::time::timeout(RECOVERY, tree.recovered()).await.is_err() {
             tracing::error!("the journal could not be read in time, opening the door without it");
         }
-        let edge = edge(config, &offer, &people, &storage, permits, &tree)?;
+        let edge = edge(config, &offer, &people, &storage, models, permits, &tree)?;
         let server = server::bind(&config.server, edge)
             .map_err(|cause| AppError::Listen { address: config.server.listen, cause })?;
         Ok(Self { tree, storage, server })
@@ -131,9 +128,10 @@ fn parts(
     offer: &Offer,
     people: &People,
     storage: &Arc<Storage>,
+    models: &Arc<Registry>,
     permits: &Permits,
-) -> Result<Parts, AppError> {
-    Ok(Parts {
+) -> Parts {
+    Parts {
         clock: Clock::system(),
         permits: permits.clone(),
         catalogue: offer.catalogue.clone(),
@@ -141,12 +139,12 @@ fn parts(
         flags: offer.flags.clone(),
         directory: people.directory.clone(),
         licences: offer.licences.clone(),
-        models: Arc::new(Registry::new(&config.models)?),
+        models: models.clone(),
         journal: storage.clone(),
         conversation: storage.clone(),
-        limits: config.pipeline.limits(config.rate_limits.bounds()),
+        limits: config.pipeline.limits(config.rate_limits.bounds(), config.model_calls.bounds()),
         inspector: None,
-    })
+    }
 }
 
 fn edge(
@@ -154,6 +152,7 @@ fn edge(
     offer: &Offer,
     people: &People,
     storage: &Arc<Storage>,
+    models: Arc<Registry>,
     permits: Permits,
     tree: &Tree,
 ) -> Result<Edge, AppError> {
@@ -183,60 +182,21 @@ fn edge(
         sockets,
         entrance: entrance.clone(),
         admission,
-        parts: vec![
-            storage_part(storage),
-            flags_part(&offer.flags),
-            licence_part(&offer.licences),
-            issuers_part(&people.verifier),
-            loaded("directory"),
-            loaded("models"),
-        ],
+        parts: readiness::parts(config, offer, people, storage, &models),
+        models,
         features: Features { flags: offer.flags.clone(), names: people.names.clone() },
         connections,
         max_body_bytes: config.server.max_body_bytes,
     })
 }
 
-fn storage_part(storage: &Arc<Storage>) -> Part {
-    let storage = storage.clone();
-    Part::new("storage", move || {
-        let storage = storage.clone();
-        async move {
-            match storage.probe().await {
-                Ok(()) => Condition::Ready,
-                Err(error) => Condition::Missing(error.to_string()),
-            }
-        }
-    })
-}
-
-/// While the file is faulty the flags are as they were before.
-fn flags_part(flags: &Arc<FileFlags>) -> Part {
-    let flags = flags.clone();
-    Part::new("flags", move || ready(flags.fault().map_or(Condition::Ready, Condition::Degraded)))
-}
-
-/// Without a licence the server does what it should, and that is to refuse.
-fn licence_part(licences: &Arc<Entitlements>) -> Part {
-    let licences = licences.clone();
-    Part::new("licence", move || {
-        ready(licences.status().concern().map_or(Condition::Ready, Condition::Degraded))
-    })
-}
-
-/// An issuer that does not answer is no reason to send away those with the tokens of another. Looking at it
-/// keeps the keys of one that nobody uses from growing too old.
-fn issuers_part(verifier: &Arc<Verifier>) -> Part {
-    let verifier = verifier.clone();
-    Part::new("issuers", move || {
-        verifier.refresh_keys();
-        ready(verifier.concern().map_or(Condition::Ready, Condition::Degraded))
-    })
-}
-
-/// A part without which nothing starts, and which cannot be lost afterwards.
-fn loaded(name: &'static str) -> Part {
-    Part::new(name, || ready(Condition::Ready))
+/// Which model answers where an action names a feature setting, and what keeps those before it from it.
+fn announce(config: &Config, models: &Registry) {
+    for (feature_setting, model) in models.feature_settings() {
+        let passed_over = providers::passed_over(config, feature_setting);
+        let passed_over = (!passed_over.is_empty()).then_some(passed_over);
+        tracing::info!(feature_setting, model, passed_over, "feature setting settled");
+    }
 }
 
 #[cfg(test)]

@@ -7,14 +7,23 @@ use clap::{Parser, Subcommand};
 pub mod actions;
 pub mod ask;
 pub mod check;
+mod choice;
+pub mod complete;
+pub mod embed;
 pub mod flags;
 pub mod licence;
+mod model_faults;
+pub mod models;
 pub mod output;
 pub mod policy;
+pub mod providers;
 pub mod schema;
 pub mod serve;
 pub mod setup;
 mod signals;
+
+/// Options that every subcommand takes come after its own.
+const LAST: usize = 900;
 
 /// Duologue puts AI features into a product: clients name an action and get its answer streamed back.
 ///
@@ -24,11 +33,11 @@ mod signals;
 #[command(name = "duologue", version, max_term_width = 100)]
 pub struct Arguments {
     /// The configuration file [default: ./config.yaml if there is one]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", display_order = LAST)]
     pub config: Option<PathBuf>,
 
     /// A file of NAME=value lines for variables that are not set [default: ./.env if there is one]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", display_order = LAST)]
     pub env_file: Option<PathBuf>,
 
     #[command(subcommand)]
@@ -51,7 +60,40 @@ pub enum Command {
     /// right, and how to mend it. Can be run again: what is right already is left alone. Writes only the file
     /// at directory.additions.
     Setup(setup::Setup),
-    /// Check the configuration, the catalogue, the directory, the flags and the licence, and report every mistake
+    /// Talk to a model by hand: no server, no login, no action
+    ///
+    /// Asks a provider of the configuration as the server would, with its bounds, retries and fallbacks. The answer
+    /// goes to standard output as it comes, everything about it to standard error. Ctrl-C ends the call.
+    Complete(complete::Complete),
+    /// Turn a text into a vector, as a search by meaning needs it
+    ///
+    /// Asks the embedding model of a provider; vertex_ai has one. Prints the first few numbers, or with --json the
+    /// whole vector on one line.
+    Embed(embed::Embed),
+    /// List the models of the configuration, and how they are in the server that runs
+    ///
+    /// Shows what the server at the configured address has, else what is configured here and whether it is set up.
+    /// CONTEXT and OUTPUT are the tokens of a prompt with its answer and of an answer alone, CONCURRENCY the calls
+    /// under way at once; prices are US dollars for a million tokens. In STATE, a closed breaker lets calls through,
+    /// an open one does not for so long, because calls failed; a half-open one lets one call try. The lines below say
+    /// which model each feature setting stands for, and in brackets why not those before it.
+    Models {
+        /// Print JSON instead
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the providers of models, or test one
+    ///
+    /// A provider is where models are asked; config.yaml explains what each kind needs. KEY is a name of the key in
+    /// use, made from its hash, by which logs name it too; the key itself is shown nowhere.
+    Providers {
+        #[command(subcommand)]
+        task: Option<providers::Task>,
+    },
+    /// Check the configuration, the models, the catalogue, the directory, the flags and the licence
+    ///
+    /// Reads all that a start would read, starts nothing and asks nobody: `duologue providers test` asks a provider.
+    /// Prints a line for each part that is right and every mistake of the others, and then ends with 1.
     Check,
     /// Print the GraphQL schema
     Schema,

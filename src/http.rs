@@ -7,3 +7,4 @@ pub mod features;
 pub mod graphql;
 pub mod health;
 pub mod metrics;
+pub mod models;

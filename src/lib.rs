@@ -27,4 +27,5 @@ pub mod server;
 pub mod spelling;
 pub mod storage;
 pub mod unit_primitives;
+mod vetted;
 pub mod websocket;

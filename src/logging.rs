@@ -102,6 +102,14 @@ fn filter(level: Level) -> Targets {
     Targets::new().with_default(ours.min(LevelFilter::WARN)).with_targets(OURS.map(|name| (name, ours)))
 }
 
+/// For tests that read what is logged on their own thread. Whether a line is of interest is decided where it is first
+/// logged, for the whole process: on the threads of other tests somebody must be interested too.
+#[cfg(test)]
+pub(crate) fn listen_on_all_threads() {
+    // Once is enough.
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,7 @@ use crate::{
     config::ServerConfig,
     graphql::Graphql,
     http::{self, error::Refused, features::Features, health::Part},
+    providers::Registry,
     websocket::Sockets,
 };
 
@@ -38,6 +39,7 @@ pub struct Edge {
     pub entrance: Entrance,
     pub admission: Admission,
     pub features: Features,
+    pub models: Arc<Registry>,
     /// The parts outside the pipeline that readiness lists.
     pub parts: Vec<Part>,
     pub connections: Connections,
@@ -65,6 +67,7 @@ pub fn routes(routes: &mut ServiceConfig) {
         )
         .service(operators("/-/liveness").route(web::get().to(http::health::liveness)))
         .service(operators("/-/readiness").route(web::get().to(http::health::readiness)))
+        .service(operators(http::models::PATH).route(web::get().to(http::models::models)))
         .service(operators("/metrics").route(web::get().to(http::metrics::metrics)))
         .default_service(web::to(async || Refused::NoSuchPath.response()));
 }

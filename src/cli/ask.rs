@@ -37,13 +37,15 @@ use error::AskError;
 use follow::Following;
 use form::Answers;
 use place::Place;
+pub(super) use place::{is_duologue, reachable};
 use summary::Summary;
+pub(super) use summary::readable;
 
 /// Who asks unless told otherwise: a developer of the demo.
 const DEMO_TOKEN: &str = "demo-alice";
 pub(super) const TOKEN_VARIABLE: &str = "DUOLOGUE_TOKEN";
 /// What a shell reports for a program ended by Ctrl-C.
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 /// How long the last message of a cancelled request is waited for.
 const PARTING: Duration = Duration::from_secs(2);
 /// How long after its deadline a request's last message may still be on its way, a restart included.

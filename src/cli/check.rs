@@ -4,9 +4,10 @@ use std::{fmt::Display, path::Path, process::ExitCode};
 
 use duologue_actors::clock::Clock;
 
-use super::{actions, output};
+use super::{actions, models::settled, output};
 use crate::{
-    builtin, catalogue,
+    builtin,
+    catalogue::{self, Rules},
     config::{Config, DirectoryConfig, DirectorySource, Loaded},
     directory::{self, FileDirectory},
     flags::{self, FileFlags, Names},
@@ -26,15 +27,15 @@ type Finding = Result<String, String>;
 /// When nobody reads the output.
 pub fn run(loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let config = &loaded.config;
-    let findings = [
-        Ok(configuration(loaded.file.as_deref())),
-        models(config),
+    let mut findings = vec![Ok(configuration(loaded.file.as_deref()))];
+    findings.extend(models(config));
+    findings.extend([
         unit_primitives_of(&config.unit_primitives.path),
         actions_of(config),
         users_of(config),
         flags_of(config),
         licence_of(config),
-    ];
+    ]);
     report(&findings)
 }
 
@@ -57,10 +58,13 @@ fn configuration(file: Option<&Path>) -> String {
     }
 }
 
-fn models(config: &Config) -> Finding {
-    Registry::new(&config.models).map_err(mistakes)?;
-    let names: Vec<&str> = config.models.keys().map(String::as_str).collect();
-    Ok(format!("models         {}", names.join(", ")))
+/// A line for each feature setting: which model answers, and why those before it do not.
+fn models(config: &Config) -> Vec<Finding> {
+    if let Err(error) = Registry::new(config) {
+        return vec![Err(mistakes(error))];
+    }
+    let settings = config.feature_settings.keys();
+    settings.map(|name| Ok(format!("models         {}", settled(config, name, ": ")))).collect()
 }
 
 fn unit_primitives_of(path: &Path) -> Finding {
@@ -69,10 +73,11 @@ fn unit_primitives_of(path: &Path) -> Finding {
 }
 
 fn actions_of(config: &Config) -> Finding {
-    if UnitPrimitives::load(&config.unit_primitives.path).is_err() {
+    let Ok(unit_primitives) = UnitPrimitives::load(&config.unit_primitives.path) else {
         return Err("the catalogue cannot be checked before the unit primitives are right".to_owned());
-    }
-    let actions = actions::load(config).map_err(mistakes)?;
+    };
+    let rules = Rules::of(config, &unit_primitives).to_serve(config);
+    let actions = catalogue::load(&config.catalogue.path, &rules).map_err(mistakes)?;
     graphql::sdl(&actions).map_err(|error| mistakes(format!("{:#}", anyhow::Error::from(error))))?;
     let names: Vec<&str> = actions.iter().map(|action| action.name.as_str()).collect();
     let origin = origin(&config.catalogue.path, catalogue::SHIPPED);
@@ -155,6 +160,40 @@ mod tests {
         assert_eq!(flags_of(&config).unwrap(), format!("flags          {path}, changed by {changes}"));
         std::fs::write(&config.flags.changes, "a: {groups: [gone]}\n").unwrap();
         assert!(flags_of(&config).unwrap_err().contains("the feature group `gone`"));
+    }
+
+    #[test]
+    fn each_feature_setting_says_which_model_answers_and_why_the_earlier_ones_do_not() {
+        let settled = |variables: &[(&str, &str)]| {
+            let environment: Environment = variables.iter().copied().collect();
+            models(&Config::from_layers(None, &environment).unwrap())
+        };
+        let gpt = "models         default: gpt (claude: ANTHROPIC_API_KEY is not set)".to_owned();
+        assert_eq!(settled(&[("OPENAI_API_KEY", "sk-1")]), [Ok(gpt)]);
+        let claude = "models         default: claude".to_owned();
+        assert_eq!(settled(&[("ANTHROPIC_API_KEY", "sk-1")]), [Ok(claude)]);
+        let broken = settled(&[("ANTHROPIC_API_KEY", "two\nlines")]);
+        assert_eq!(broken, [Err("ANTHROPIC_API_KEY does not hold a key".to_owned())]);
+    }
+
+    #[test]
+    fn an_action_whose_model_is_not_set_up_is_a_mistake_at_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::from_layers(None, &Environment::default()).unwrap();
+        let chat = builtin::read("catalogue/chat.yaml").unwrap();
+        std::fs::write(folder.path().join("chat.yaml"), format!("model: claude\n{}", without_model(&chat)))
+            .unwrap();
+        config.catalogue.path = folder.path().to_owned();
+        let mistake = actions_of(&config).unwrap_err();
+        let expected = "chat.yaml:1:8: `claude` is not set up: ANTHROPIC_API_KEY is not set; set it, or name another \
+                        model";
+        assert!(mistake.ends_with(expected), "{mistake}");
+        // Whoever only reads the catalogue need not have the key.
+        assert!(actions::load(&config).is_ok());
+    }
+
+    fn without_model(file: &str) -> String {
+        file.lines().filter(|line| !line.starts_with("model:")).map(|line| format!("{line}\n")).collect()
     }
 
     #[test]

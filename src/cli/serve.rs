@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddr, path::Path, process::ExitCode};
 
-use super::{output, signals};
+use super::{choice::DEFAULT, models, output, signals};
 use crate::{
     app::App,
     config::{Config, Loaded},
+    http,
     logging::{self, Audience},
 };
 
@@ -38,10 +39,15 @@ fn welcome(address: SocketAddr, config: &Config, file: Option<&Path>) -> String 
          websocket   ws://{address}/api/graphql (graphql-transport-ws)\n\
          liveness    http://{address}/-/liveness\n\
          readiness   http://{address}/-/readiness\n\
+         models      http://{address}{path_of_models}\n\
          metrics     http://{address}/metrics\n\
+         \n\
+         The model {default}\n\
          \n\
          {curl}\n",
         version = env!("CARGO_PKG_VERSION"),
+        path_of_models = http::models::PATH,
+        default = models::settled(config, DEFAULT, " is "),
         curl = curl(address, token),
     )
 }
@@ -77,6 +83,15 @@ mod tests {
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
         let query = body["query"].as_str().unwrap();
         assert!(query.contains("chat: { content: \"How do I add a new AI action?\" }"), "{query}");
+    }
+
+    #[test]
+    fn the_model_that_answers_is_named_with_why_none_before_it_does() {
+        let text = welcome_with(&[("OPENAI_API_KEY", "sk-1")]);
+        let line = "\nThe model default is gpt (claude: ANTHROPIC_API_KEY is not set)\n";
+        assert!(text.contains(line), "{text}");
+        assert!(text.contains("\nmodels      http://127.0.0.1:8080/-/models\n"), "{text}");
+        assert!(!text.contains("sk-1"), "{text}");
     }
 
     #[test]

@@ -4,9 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use duologue_actors::{
     action::{Action, InputField, ResourceRule},
+    prompt::PromptTemplate,
     supervisor::Tree,
-    testing::{World, an_action},
+    testing::{World, a_prompt, an_action},
 };
+use semver::Version;
 
 use super::{Edge, connections::Connections};
 use crate::{
@@ -17,6 +19,7 @@ use crate::{
     flags::{FileFlags, Names},
     graphql::{Graphql, GraphqlParts},
     http::features::Features,
+    providers::Registry,
     websocket::Sockets,
 };
 
@@ -47,7 +50,8 @@ pub(crate) fn world() -> World {
         Action { resource: ResourceRule::Required, ..Action::clone(&an_action("summarize_comments")) };
     let mut world = World { actions: vec![Arc::new(chat), Arc::new(summarize)], ..World::default() };
     for action in &mut world.actions {
-        Arc::make_mut(action).prompt.text.user = "{{ input.content or 'summarize' }}".to_owned();
+        let prompt = a_prompt(Version::new(1, 0, 0), "Answer.", "{{ input.content or 'summarize' }}");
+        Arc::make_mut(action).prompt = PromptTemplate::only(prompt);
     }
     world
 }
@@ -88,6 +92,8 @@ fn start_with(world: World, needs_token: bool) -> TestEdge {
         names: Arc::new(FileDirectory::load(&config.directory, &config.deployment).unwrap()),
     };
     let parts = Vec::new();
-    let edge = Edge { graphql, sockets, entrance, admission, features, parts, connections, max_body_bytes };
+    let models = Arc::new(Registry::new(&config).unwrap());
+    let edge =
+        Edge { graphql, sockets, entrance, admission, features, models, parts, connections, max_body_bytes };
     TestEdge { world, edge, tree }
 }

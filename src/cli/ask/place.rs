@@ -98,7 +98,7 @@ fn inside(config: &Config) -> Config {
 }
 
 /// A server that listens on every address is reached on loopback.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(in crate::cli) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -108,7 +108,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 }
 
 /// Whether Duologue answers there. Other servers have a liveness page too, GitLab's own among them.
-async fn is_duologue(address: SocketAddr) -> bool {
+pub(in crate::cli) async fn is_duologue(address: SocketAddr) -> bool {
     let Ok(http) = reqwest::Client::builder().no_proxy().timeout(PROBE).build() else {
         return false;
     };

@@ -37,7 +37,7 @@ impl Summary {
     }
 }
 
-fn readable(time: Duration) -> String {
+pub(in crate::cli) fn readable(time: Duration) -> String {
     if time < Duration::from_secs(1) {
         return format!("{} ms", time.as_millis());
     }
