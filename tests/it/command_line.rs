@@ -130,7 +130,7 @@ async fn actions_lists_the_catalogue() {
 #[case::an_unknown_key("server:\n  lsten: 127.0.0.1:0\n", &["lsten", ":2:"])]
 #[case::a_value_of_the_wrong_kind("server:\n  max_connections: many\n", &["max_connections", ":2:"])]
 #[case::a_value_out_of_bounds("pipeline:\n  permits: 0\n", &["permits"])]
-#[case::an_unknown_provider("models:\n  default: { provider: crystal_ball, model: x }\n", &["crystal_ball"])]
+#[case::an_unknown_provider("models:\n  mine: { provider: crystal_ball, model: x }\n", &["crystal_ball"])]
 #[case::no_yaml("server: [\n", &["config.yaml:"])]
 #[case::a_directory_that_is_not_there("directory:\n  path: nowhere.yaml\n", &["nowhere.yaml"])]
 #[case::development_tokens_for_everyone("server:\n  listen: 0.0.0.0:8080\n", &["development_tokens", "127.0.0.1"])]
