@@ -9,8 +9,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use duologue_actors::{
     models::{Breaker, Capacity, Guard, Model, RetryBudget, Route},
-    ports::{ModelProvider, Models},
+    ports::{ModelCall, ModelError, ModelEvent, Models},
 };
+use futures::stream::BoxStream;
 
 use crate::config::{Config, ModelConfig, ProviderConfig};
 
@@ -23,6 +24,7 @@ mod faults;
 mod files;
 mod keys;
 mod kinds;
+mod offered;
 mod openai;
 mod settings;
 mod sse;
@@ -41,16 +43,26 @@ pub use status::{BreakerStatus, Entry, Live, ModelStatus, Status};
 
 use keys::KeySource;
 use kinds::kind;
+use offered::Offered;
 use transport::Transport;
 
 /// A provider of the configuration, set up.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// One of its models. `model` is a name of the provider's own.
+    /// Whether it has a model of that name of its own, as far as that is known without asking.
     ///
     /// # Errors
-    /// When it is known that there is no such model.
-    fn model(&self, model: &ModelConfig) -> Result<Arc<dyn ModelProvider>, NoSuchModel>;
+    /// When it has not.
+    fn check(&self, _model: &str) -> Result<(), NoSuchModel> {
+        Ok(())
+    }
+
+    /// Makes one attempt at one of its models and streams the answer. Dropping the stream ends the call.
+    fn stream(
+        &self,
+        model: &ModelConfig,
+        call: Arc<ModelCall>,
+    ) -> BoxStream<'static, Result<ModelEvent, ModelError>>;
 
     /// The vector of a text, by the embedding model of that name, else by the one the provider is known for.
     ///
@@ -147,8 +159,10 @@ fn models(
     let mut shared: BTreeMap<(&str, &str), (Breaker, RetryBudget)> = BTreeMap::new();
     let mut models = BTreeMap::new();
     for (name, entry) in &config.models {
-        let Some(provider) = providers.get(&entry.provider) else { continue };
-        let offered = provider.model(entry).map_err(|error| RegistryError::of(name, entry, &error))?;
+        let found = config.providers.get(&entry.provider).zip(providers.get(&entry.provider));
+        let Some((ProviderConfig { kind, .. }, provider)) = found else { continue };
+        provider.check(&entry.model).map_err(|error| RegistryError::of(name, entry, &error))?;
+        let offered = Arc::new(Offered::new(provider.clone(), *kind, entry));
         let calls = &config.model_calls;
         let (breaker, budget) = shared
             .entry((entry.provider.as_str(), entry.model.as_str()))

@@ -8,10 +8,12 @@
 //! - [`raw_http`]: one HTTP request over a bare socket that is read only when the test says so.
 //! - [`fake_provider`]: a model provider that does exactly what its script says, faults included.
 //! - [`oidc`]: an issuer of JWTs with keys of its own.
+//! - [`google`]: a service account of Google Cloud.
 //! - [`gitlab`]: a GitLab instance with a small world, as far as the server asks one.
 
 pub mod fake_provider;
 pub mod gitlab;
+pub mod google;
 pub mod graphql;
 pub mod oidc;
 pub mod raw_http;

@@ -124,12 +124,10 @@ fn as_json(full_name: &str, embedding: &Embedding) -> serde_json::Result<String>
 
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::{
-        encoding::{AsDer, Pkcs8V1Der},
-        rsa::{KeyPair, KeySize},
+    use duologue_harness::{
+        fake_provider::{FakeProvider, Script, shapes::vertex_ai},
+        google::ServiceAccount,
     };
-    use duologue_harness::fake_provider::{FakeProvider, Script, shapes::vertex_ai};
-    use serde_json::json;
 
     use super::*;
     use crate::env_file::Environment;
@@ -170,17 +168,8 @@ mod tests {
 
     /// A service account's file, whose tokens are signed here: nobody is asked for them.
     fn credentials() -> tempfile::NamedTempFile {
-        let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
-        let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
-        let account = json!({
-            "type": "service_account",
-            "client_email": "duologue@p1.iam.example",
-            "private_key_id": "key-1",
-            "private_key": pem::encode(&pem::Pem::new("PRIVATE KEY", der.as_ref())),
-            "project_id": "p1",
-        });
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), account.to_string()).unwrap();
+        std::fs::write(file.path(), ServiceAccount::new().unwrap().file.to_string()).unwrap();
         file
     }
 

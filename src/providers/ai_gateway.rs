@@ -11,20 +11,20 @@
 use std::sync::Arc;
 
 use duologue_actors::{
-    ports::{ModelCall, ModelError, ModelEvent, ModelProvider, Retry},
+    ports::{ModelCall, ModelError, ModelEvent, Retry},
     protocol::Code,
 };
 use futures::stream::BoxStream;
 use reqwest::{RequestBuilder, Url};
 
 use super::{
-    NoSuchModel, Provider, Setup,
+    Provider, Setup,
     keys::{self, Key, KeySource},
     kinds::Kind,
     settings,
     transport::Transport,
 };
-use crate::config::{ModelConfig, ProviderConfig, ProviderKind};
+use crate::config::{ModelConfig, ProviderConfig};
 
 mod answer;
 mod headers;
@@ -38,6 +38,7 @@ use headers::Caller;
 
 /// A gateway may ask for no token.
 pub(super) const KIND: Kind = Kind {
+    conventional_name: "ai_gateway",
     set_up: |setup| Arc::new(AiGateway::new(setup)),
     missing: settings::missing_url,
     mend,
@@ -106,41 +107,14 @@ impl AiGateway {
 }
 
 impl Provider for AiGateway {
-    fn model(&self, model: &ModelConfig) -> Result<Arc<dyn ModelProvider>, NoSuchModel> {
-        Ok(Arc::new(GatewayModel {
-            full_name: format!("{}/{}", self.name, model.model),
-            name: model.model.clone(),
-            provider: self.clone(),
-        }))
-    }
-}
-
-/// One model behind the gateway.
-#[derive(Clone, Debug)]
-struct GatewayModel {
-    provider: AiGateway,
-    /// The gateway's name for it.
-    name: String,
-    full_name: String,
-}
-
-impl ModelProvider for GatewayModel {
-    fn provider(&self) -> &str {
-        &self.provider.name
-    }
-
-    fn kind(&self) -> &str {
-        ProviderKind::AiGateway.as_str()
-    }
-
-    fn model(&self) -> &str {
-        &self.full_name
-    }
-
-    fn stream(&self, call: Arc<ModelCall>) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
-        let key = self.provider.key.key();
-        let request = self.provider.request(&call, &self.name, key.as_ref());
-        let transport = self.provider.transport.clone();
+    fn stream(
+        &self,
+        model: &ModelConfig,
+        call: Arc<ModelCall>,
+    ) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
+        let key = self.key.key();
+        let request = self.request(&call, &model.model, key.as_ref());
+        let transport = self.transport.clone();
         let is_chat = call.kept.is_none();
         let explain = move |rejection| rejection::explain(rejection, key.as_ref(), is_chat);
         answer::stream(async move { transport.send(request?, &answer::CONTENT_TYPES, explain).await })

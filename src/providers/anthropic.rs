@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use duologue_actors::ports::{ModelCall, ModelError, ModelEvent, ModelProvider, StopReason, Turn, Usage};
+use duologue_actors::ports::{ModelCall, ModelError, ModelEvent, StopReason, Turn, Usage};
 use futures::stream::BoxStream;
 use reqwest::{RequestBuilder, header::ACCEPT};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    NoSuchModel, Provider, Setup,
+    Provider, Setup,
     events::{self, Dialect, Said},
     faults::{self, Rejection},
     keys::{self, Key, KeySource},
@@ -19,12 +19,13 @@ use super::{
     sse::Event,
     transport::{EVENT_STREAM, Transport},
 };
-use crate::config::{ModelConfig, ProviderKind};
+use crate::config::ModelConfig;
 
 /// The version of the API, which is not that of any model.
 const API_VERSION: &str = "2023-06-01";
 
 pub(super) const KIND: Kind = Kind {
+    conventional_name: "anthropic",
     set_up: |setup| Arc::new(Anthropic::new(setup)),
     missing: settings::missing_url_or_key,
     mend: keys::mend,
@@ -34,7 +35,6 @@ pub(super) const KIND: Kind = Kind {
 
 #[derive(Clone, Debug)]
 struct Anthropic {
-    name: String,
     url: String,
     key: KeySource,
     transport: Transport,
@@ -42,8 +42,8 @@ struct Anthropic {
 
 impl Anthropic {
     fn new(setup: Setup<'_>) -> Self {
-        let Setup { name, key, transport, .. } = setup;
-        Self { name: name.to_owned(), url: setup.config.url("/v1/messages"), key, transport }
+        let Setup { config, key, transport, .. } = setup;
+        Self { url: config.url("/v1/messages"), key, transport }
     }
 
     fn request(&self, body: &Map<String, Value>, call: &ModelCall, key: Option<&Key>) -> RequestBuilder {
@@ -62,45 +62,16 @@ impl Anthropic {
 }
 
 impl Provider for Anthropic {
-    fn model(&self, model: &ModelConfig) -> Result<Arc<dyn ModelProvider>, NoSuchModel> {
-        Ok(Arc::new(Messages {
-            full_name: format!("{}/{}", self.name, model.model),
-            name: model.model.clone(),
-            prompt_cache: model.prompt_cache,
-            provider: self.clone(),
-        }))
-    }
-}
-
-/// One model, asked for messages.
-#[derive(Clone, Debug)]
-struct Messages {
-    provider: Anthropic,
-    /// The provider's name for it.
-    name: String,
-    full_name: String,
-    prompt_cache: bool,
-}
-
-impl ModelProvider for Messages {
-    fn provider(&self) -> &str {
-        &self.provider.name
-    }
-
-    fn kind(&self) -> &str {
-        ProviderKind::Anthropic.as_str()
-    }
-
-    fn model(&self) -> &str {
-        &self.full_name
-    }
-
-    fn stream(&self, call: Arc<ModelCall>) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
-        let mut body = body(&call, self.prompt_cache);
-        body.insert("model".to_owned(), self.name.clone().into());
-        let key = self.provider.key.key();
-        let request = self.provider.request(&body, &call, key.as_ref());
-        let transport = self.provider.transport.clone();
+    fn stream(
+        &self,
+        model: &ModelConfig,
+        call: Arc<ModelCall>,
+    ) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
+        let mut body = body(&call, model.prompt_cache);
+        body.insert("model".to_owned(), model.model.clone().into());
+        let key = self.key.key();
+        let request = self.request(&body, &call, key.as_ref());
+        let transport = self.transport.clone();
         let explain = move |rejection| faults::of_key(rejection, key.as_ref());
         events::of_sse(
             async move { transport.send(request, &[EVENT_STREAM], explain).await },

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use duologue_actors::{
-    ports::{ModelCall, ModelError, ModelEvent, ModelProvider, Retry, StopReason},
+    ports::{ModelCall, ModelError, ModelEvent, Retry, StopReason},
     protocol::{Code, Role},
 };
 use futures::{
@@ -36,14 +36,12 @@ use crate::{builtin, config::ModelConfig};
 /// Where the documentation it answers from lies inside the binary.
 const DOCUMENTATION: &str = "docs";
 
-/// The provider's name in the configuration.
-pub const PROVIDER: &str = "embedded";
 /// The provider's only model.
 pub const MODEL: &str = "extractive";
-const FULL_NAME: &str = "embedded/extractive";
 
 /// It needs nothing and nobody, so nobody is refused.
 pub(super) const KIND: Kind = Kind {
+    conventional_name: "embedded",
     set_up: |_| Arc::new(Extractive::with_documentation()),
     missing: |_, _| None,
     mend: |_, _| None,
@@ -82,24 +80,18 @@ impl Extractive {
 }
 
 impl Provider for Extractive {
-    fn model(&self, model: &ModelConfig) -> Result<Arc<dyn ModelProvider>, NoSuchModel> {
-        if model.model == MODEL {
-            return Ok(Arc::new(self.clone()));
+    fn check(&self, model: &str) -> Result<(), NoSuchModel> {
+        if model == MODEL {
+            return Ok(());
         }
-        Err(NoSuchModel { model: model.model.clone(), known: MODEL })
-    }
-}
-
-impl ModelProvider for Extractive {
-    fn provider(&self) -> &str {
-        PROVIDER
+        Err(NoSuchModel { model: model.to_owned(), known: MODEL })
     }
 
-    fn model(&self) -> &str {
-        FULL_NAME
-    }
-
-    fn stream(&self, call: Arc<ModelCall>) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
+    fn stream(
+        &self,
+        _: &ModelConfig,
+        call: Arc<ModelCall>,
+    ) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
         let provider = self.clone();
         // A long discussion takes some milliseconds to rank, which the pipeline's thread has not got.
         let answer = tokio::task::spawn_blocking(move || {

@@ -84,6 +84,8 @@ pub(crate) fn of_sse(
 }
 
 struct Reader<D> {
+    /// Whether the answer is one JSON document rather than a stream.
+    is_document: bool,
     incoming: Incoming,
     decoder: Decoder,
     dialect: D,
@@ -99,6 +101,7 @@ impl<D: Dialect> Reader<D> {
     fn new(incoming: Incoming, dialect: D) -> Self {
         let bounds = incoming.bounds;
         Self {
+            is_document: incoming.is_of_type(JSON),
             incoming,
             decoder: Decoder::new(bounds.max_event.bytes),
             dialect,
@@ -110,7 +113,7 @@ impl<D: Dialect> Reader<D> {
     }
 
     async fn next(&mut self) -> Result<Option<Said>, ModelError> {
-        if self.incoming.is_of_type(JSON) {
+        if self.is_document {
             return self.document().await.map(Some);
         }
         loop {
@@ -148,8 +151,7 @@ impl<D: Dialect> Reader<D> {
 
     fn event(&mut self) -> Result<Option<Event>, ModelError> {
         let event = self.decoder.next_event(&mut self.piece);
-        let event =
-            event.map_err(|_| faults::malformed("an event longer than model_calls.max_event_bytes"))?;
+        let event = event.map_err(|_| self.incoming.bounds.max_event.exceeded_by("an event"))?;
         if event.is_some() {
             self.events_left = self
                 .events_left

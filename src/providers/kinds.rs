@@ -9,6 +9,8 @@ use crate::config::{ProviderConfig, ProviderKind};
 /// One kind of providers.
 #[derive(Clone, Copy)]
 pub(super) struct Kind {
+    /// Its name in OpenTelemetry's semantic conventions for generative AI, where those have one for it.
+    pub(super) conventional_name: &'static str,
     pub(super) set_up: fn(Setup<'_>) -> Arc<dyn Provider>,
     /// What is missing for a provider of this name to be asked, if anything is.
     pub(super) missing: fn(&str, &ProviderConfig) -> Option<String>,

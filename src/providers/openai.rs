@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use duologue_actors::{
-    ports::{ModelCall, ModelError, ModelEvent, ModelProvider, StopReason, Usage},
+    ports::{ModelCall, ModelError, ModelEvent, StopReason, Usage},
     protocol::Role,
 };
 use futures::stream::BoxStream;
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    NoSuchModel, Provider, Setup,
+    Provider, Setup,
     events::{self, Dialect, Said},
     faults::{self, Rejection},
     keys::{self, Key, KeySource},
@@ -22,7 +22,7 @@ use super::{
     sse::Event,
     transport::{EVENT_STREAM, JSON, Transport},
 };
-use crate::config::{ModelConfig, ProviderKind};
+use crate::config::ModelConfig;
 
 /// Where OpenAI's own models are.
 const OWN_HOST: &str = "api.openai.com";
@@ -31,6 +31,7 @@ const OWN_HOST: &str = "api.openai.com";
 const DONE: &str = "[DONE]";
 
 pub(super) const KIND: Kind = Kind {
+    conventional_name: "openai",
     set_up: |setup| Arc::new(OpenAi::new(setup)),
     missing: settings::missing_url_or_key,
     mend: keys::mend,
@@ -40,7 +41,6 @@ pub(super) const KIND: Kind = Kind {
 
 #[derive(Clone, Debug)]
 struct OpenAi {
-    name: String,
     url: String,
     key: KeySource,
     transport: Transport,
@@ -49,10 +49,10 @@ struct OpenAi {
 
 impl OpenAi {
     fn new(setup: Setup<'_>) -> Self {
-        let url = setup.config.url("/chat/completions");
+        let Setup { config, key, transport, .. } = setup;
+        let url = config.url("/chat/completions");
         let max_tokens_field = max_tokens_field(&url);
-        let Setup { name, key, transport, .. } = setup;
-        Self { name: name.to_owned(), url, key, transport, max_tokens_field }
+        Self { url, key, transport, max_tokens_field }
     }
 
     fn request(&self, body: &Value, call: &ModelCall, key: Option<&Key>) -> RequestBuilder {
@@ -70,42 +70,15 @@ impl OpenAi {
 }
 
 impl Provider for OpenAi {
-    fn model(&self, model: &ModelConfig) -> Result<Arc<dyn ModelProvider>, NoSuchModel> {
-        Ok(Arc::new(ChatCompletions {
-            full_name: format!("{}/{}", self.name, model.model),
-            name: model.model.clone(),
-            provider: self.clone(),
-        }))
-    }
-}
-
-/// One model, asked for chat completions.
-#[derive(Clone, Debug)]
-struct ChatCompletions {
-    provider: OpenAi,
-    /// The provider's name for it.
-    name: String,
-    full_name: String,
-}
-
-impl ModelProvider for ChatCompletions {
-    fn provider(&self) -> &str {
-        &self.provider.name
-    }
-
-    fn kind(&self) -> &str {
-        ProviderKind::Openai.as_str()
-    }
-
-    fn model(&self) -> &str {
-        &self.full_name
-    }
-
-    fn stream(&self, call: Arc<ModelCall>) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
-        let body = body(&call, &self.name, self.provider.max_tokens_field);
-        let key = self.provider.key.key();
-        let request = self.provider.request(&body, &call, key.as_ref());
-        let transport = self.provider.transport.clone();
+    fn stream(
+        &self,
+        model: &ModelConfig,
+        call: Arc<ModelCall>,
+    ) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
+        let body = body(&call, &model.model, self.max_tokens_field);
+        let key = self.key.key();
+        let request = self.request(&body, &call, key.as_ref());
+        let transport = self.transport.clone();
         let explain = move |rejection| faults::of_key(rejection, key.as_ref());
         events::of_sse(
             async move { transport.send(request, &[EVENT_STREAM, JSON], explain).await },

@@ -8,6 +8,7 @@ use duologue_actors::{
     ports::{ModelCall, ModelError, ModelEvent, Models, Turn},
     protocol::{RequestId, Role, UserId},
 };
+use duologue_harness::fake_provider::{FakeProvider, Script};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
@@ -105,6 +106,22 @@ pub(super) fn read<'a>(
         }
     }
     (said, None)
+}
+
+/// What the stream of these events says, read at once; it must have no error.
+pub(super) fn read_whole(dialect: impl Dialect, events: impl IntoIterator<Item = String>) -> Vec<Said> {
+    let stream: String = events.into_iter().collect();
+    let (said, error) = read(dialect, [stream.as_bytes()]);
+    assert_eq!(error, None);
+    said
+}
+
+pub(super) fn texts(said: &[Said]) -> String {
+    said.iter().filter_map(|said| said.content.as_deref()).collect()
+}
+
+pub(super) async fn fake(script: Script) -> FakeProvider {
+    FakeProvider::start(script).await.unwrap()
 }
 
 /// What is logged on this thread while `work` is done: of each line all its fields, with its level and message.

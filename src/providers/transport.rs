@@ -48,6 +48,13 @@ pub(crate) struct Bound {
     setting: &'static str,
 }
 
+impl Bound {
+    /// `what` is longer; the setting that says how long it may be is named.
+    pub(crate) fn exceeded_by(self, what: &str) -> ModelError {
+        faults::malformed(format!("{what} longer than {}", self.setting))
+    }
+}
+
 /// An answer whose head said success.
 #[derive(Debug)]
 pub(crate) struct Incoming {
@@ -182,7 +189,7 @@ impl Incoming {
         };
         match self.left.checked_sub(piece.len()) {
             Some(left) => self.left = left,
-            None => return Err(faults::malformed(format!("an answer longer than {}", self.bound.setting))),
+            None => return Err(self.bound.exceeded_by("an answer")),
         }
         Ok(Some(piece))
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use duologue_actors::{
-    ports::{Cause, ModelCall, ModelError, ModelEvent, ModelProvider, Retry},
+    ports::{Cause, ModelCall, ModelError, ModelEvent, Retry},
     protocol::Code,
 };
 use futures::stream::BoxStream;
@@ -15,7 +15,7 @@ use reqwest::header::ACCEPT;
 use serde_json::Value;
 
 use super::{
-    EmbedError, Embedding, EmbeddingCall, NoSuchModel, Provider, Setup,
+    EmbedError, Embedding, EmbeddingCall, Provider, Setup,
     anthropic::{self, MessageStream},
     embedding::{Asked, recorded},
     events,
@@ -24,7 +24,7 @@ use super::{
     settings,
     transport::{EVENT_STREAM, Incoming, JSON, Transport},
 };
-use crate::config::{ModelConfig, ProviderConfig, ProviderKind};
+use crate::config::{ModelConfig, ProviderConfig};
 
 mod credentials;
 mod embeddings;
@@ -49,6 +49,7 @@ const CONVENTIONAL_NAME: &str = "gcp.vertex_ai";
 
 /// Who asks is Google's affair: what is refused is mostly not the token but what it is for.
 pub(super) const KIND: Kind = Kind {
+    conventional_name: CONVENTIONAL_NAME,
     set_up: |setup| Arc::new(VertexAi::new(setup)),
     missing: |name, provider| provider.project.is_none().then(|| settings::not_set(name, "project")),
     mend: |name, _| Some(format!("check providers.{name}.project, and what whoever asks may do there")),
@@ -147,13 +148,22 @@ fn resources(config: &ProviderConfig) -> Option<String> {
 
 #[async_trait]
 impl Provider for VertexAi {
-    fn model(&self, model: &ModelConfig) -> Result<Arc<dyn ModelProvider>, NoSuchModel> {
-        Ok(Arc::new(Published {
-            full_name: format!("{}/{}", self.name, model.model),
-            name: model.model.clone(),
-            prompt_cache: model.prompt_cache,
-            provider: self.clone(),
-        }))
+    fn stream(
+        &self,
+        model: &ModelConfig,
+        call: Arc<ModelCall>,
+    ) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
+        let method = |publisher, name| Method { publisher, model: model.model.clone(), name };
+        if model.model.starts_with(CLAUDE) {
+            let mut body = anthropic::body(&call, model.prompt_cache);
+            body.insert("anthropic_version".to_owned(), ANTHROPIC_VERSION.into());
+            let answer =
+                self.clone().call(method("anthropic", "streamRawPredict"), body.into(), EVENT_STREAM);
+            return events::of_sse(answer, MessageStream::default());
+        }
+        let method = method("google", "streamGenerateContent?alt=sse");
+        let answer = self.clone().call(method, gemini::body(&call), EVENT_STREAM);
+        events::of_sse(answer, gemini::GeneratedContent)
     }
 
     async fn embed(&self, call: EmbeddingCall) -> Result<Embedding, EmbedError> {
@@ -165,53 +175,6 @@ impl Provider for VertexAi {
             unit_primitive: &call.unit_primitive,
         };
         Ok(recorded(asked, self.vector(model, &call.text)).await?)
-    }
-}
-
-/// One model of a publisher's, asked for a streamed answer.
-#[derive(Clone, Debug)]
-struct Published {
-    provider: VertexAi,
-    /// Google's name for it.
-    name: String,
-    full_name: String,
-    prompt_cache: bool,
-}
-
-impl Published {
-    fn method(&self, publisher: &'static str, name: &'static str) -> Method {
-        Method { publisher, model: self.name.clone(), name }
-    }
-}
-
-impl ModelProvider for Published {
-    fn provider(&self) -> &str {
-        &self.provider.name
-    }
-
-    fn kind(&self) -> &str {
-        ProviderKind::VertexAi.as_str()
-    }
-
-    fn conventional_name(&self) -> &str {
-        CONVENTIONAL_NAME
-    }
-
-    fn model(&self) -> &str {
-        &self.full_name
-    }
-
-    fn stream(&self, call: Arc<ModelCall>) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
-        let provider = self.provider.clone();
-        if self.name.starts_with(CLAUDE) {
-            let mut body = anthropic::body(&call, self.prompt_cache);
-            body.insert("anthropic_version".to_owned(), ANTHROPIC_VERSION.into());
-            let method = self.method("anthropic", "streamRawPredict");
-            let answer = provider.call(method, body.into(), EVENT_STREAM);
-            return events::of_sse(answer, MessageStream::default());
-        }
-        let method = self.method("google", "streamGenerateContent?alt=sse");
-        events::of_sse(provider.call(method, gemini::body(&call), EVENT_STREAM), gemini::GeneratedContent)
     }
 }
 

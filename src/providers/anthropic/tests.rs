@@ -1,28 +1,19 @@
 use duologue_actors::{ports::Retry, protocol::Code};
 use duologue_harness::fake_provider::{
-    FakeProvider, Script,
+    Script,
     shapes::{anthropic, named_event},
 };
 use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
-use crate::providers::testing::{KEY, a_call, asked, model, model_with, read, refused, text_of};
-
-async fn fake(script: Script) -> FakeProvider {
-    FakeProvider::start(script).await.unwrap()
-}
+use crate::providers::testing::{
+    KEY, a_call, asked, fake, model, model_with, read, read_whole, refused, text_of, texts,
+};
 
 /// What the stream says, read at once; it must have no error.
 fn said(events: impl IntoIterator<Item = String>) -> Vec<Said> {
-    let stream: String = events.into_iter().collect();
-    let (said, error) = read(MessageStream::default(), [stream.as_bytes()]);
-    assert_eq!(error, None);
-    said
-}
-
-fn texts(said: &[Said]) -> String {
-    said.iter().filter_map(|said| said.content.as_deref()).collect()
+    read_whole(MessageStream::default(), events)
 }
 
 /// An event that only this file needs.

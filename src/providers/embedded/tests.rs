@@ -10,6 +10,7 @@ use minijinja::{Environment, Value};
 use proptest::prelude::*;
 
 use super::*;
+use crate::{config::Config, env_file};
 
 const PAGE: &str = "\
 # Actions
@@ -67,7 +68,8 @@ async fn stream(provider: &Extractive, turns: Vec<Turn>) -> Vec<ModelEvent> {
         kept: None,
         max_output_tokens: 4_096,
     };
-    provider.stream(call.into()).map(Result::unwrap).collect().await
+    let config = Config::from_layers(None, &env_file::Environment::default()).unwrap();
+    provider.stream(&config.models["embedded"], call.into()).map(Result::unwrap).collect().await
 }
 
 fn turn(role: Role, content: &str) -> Turn {

@@ -1,17 +1,13 @@
 use duologue_actors::{ports::Retry, protocol::Code};
 use duologue_harness::fake_provider::{
-    FakeProvider, Script,
+    Script,
     shapes::{event, openai},
 };
 use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
-use crate::providers::testing::{KEY, a_call, asked, model, read, refused, text_of};
-
-async fn fake(script: Script) -> FakeProvider {
-    FakeProvider::start(script).await.unwrap()
-}
+use crate::providers::testing::{KEY, a_call, asked, fake, model, read, read_whole, refused, text_of, texts};
 
 /// Everything the model at a server with this script says.
 async fn answered(script: Script) -> (Vec<ModelEvent>, Option<ModelError>) {
@@ -21,14 +17,7 @@ async fn answered(script: Script) -> (Vec<ModelEvent>, Option<ModelError>) {
 
 /// What the stream says, read at once; it must have no error.
 fn said(events: impl IntoIterator<Item = String>) -> Vec<Said> {
-    let stream: String = events.into_iter().collect();
-    let (said, error) = read(CompletionStream::default(), [stream.as_bytes()]);
-    assert_eq!(error, None);
-    said
-}
-
-fn texts(said: &[Said]) -> String {
-    said.iter().filter_map(|said| said.content.as_deref()).collect()
+    read_whole(CompletionStream::default(), events)
 }
 
 /// A chunk with this choice, as no shape has it.

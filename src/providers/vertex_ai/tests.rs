@@ -3,17 +3,16 @@
 
 use std::{path::Path, sync::LazyLock, time::Duration};
 
-use aws_lc_rs::{
-    encoding::{AsDer, Pkcs8V1Der},
-    rsa::{KeyPair, KeySize},
-};
 use duologue_actors::{
     ports::{StopReason, Turn, Usage},
-    protocol::{RequestId, Role, UserId},
+    protocol::Role,
 };
-use duologue_harness::fake_provider::{
-    FakeProvider, Script, Step,
-    shapes::{anthropic as claude, vertex_ai as gemini},
+use duologue_harness::{
+    fake_provider::{
+        FakeProvider, Script, Step,
+        shapes::{anthropic as claude, vertex_ai as gemini},
+    },
+    google::ServiceAccount,
 };
 use futures::StreamExt;
 use rstest::rstest;
@@ -23,25 +22,13 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     config::{Config, ConfigFile},
-    providers::Registry,
+    providers::{Registry, testing::a_call},
 };
 
 mod credentials;
 mod embeddings;
 
-static KEY: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate(KeySize::Rsa2048).unwrap());
-
-fn service_account() -> Value {
-    let der: Pkcs8V1Der<'_> = KEY.as_der().unwrap();
-    let pem = pem::encode(&pem::Pem::new("PRIVATE KEY", der.as_ref()));
-    json!({
-        "type": "service_account",
-        "client_email": "duologue@p1.iam.example",
-        "private_key_id": "key-1",
-        "private_key": pem,
-        "project_id": "p1",
-    })
-}
+static ACCOUNT: LazyLock<ServiceAccount> = LazyLock::new(|| ServiceAccount::new().unwrap());
 
 /// The provider as a server sets it up, asking `fake` with these credentials.
 struct Vertex {
@@ -53,7 +40,7 @@ struct Vertex {
 
 impl Vertex {
     async fn start(standing: Script) -> Self {
-        Self::start_as(&service_account().to_string(), standing).await
+        Self::start_as(&ACCOUNT.file.to_string(), standing).await
     }
 
     async fn start_as(credentials: &str, standing: Script) -> Self {
@@ -79,8 +66,7 @@ impl Vertex {
 
     /// Everything one attempt brings.
     async fn ask(&self, model: &str) -> Vec<Result<ModelEvent, ModelError>> {
-        let model = self.provider().model(&self.config.models[model]).unwrap();
-        model.stream(call().into()).collect().await
+        self.provider().stream(&self.config.models[model], call().into()).collect().await
     }
 
     async fn ask_gemini(&self) -> Vec<Result<ModelEvent, ModelError>> {
@@ -99,20 +85,12 @@ fn configured(yaml: &str, variables: &[(&str, &str)]) -> Config {
 
 fn call() -> ModelCall {
     let turn = |role, content: &str| Turn { role, content: content.to_owned() };
-    ModelCall {
-        request_id: RequestId::new(),
-        user: UserId(2),
-        unit_primitive: "duo_chat".to_owned(),
-        enabled_flags: Vec::new(),
-        system: "Be brief.".to_owned(),
-        turns: vec![
-            turn(Role::User, "What is a merge train?"),
-            turn(Role::Assistant, "A queue."),
-            turn(Role::User, "Größe?"),
-        ],
-        max_output_tokens: 64,
-        kept: None,
-    }
+    let turns = vec![
+        turn(Role::User, "What is a merge train?"),
+        turn(Role::Assistant, "A queue."),
+        turn(Role::User, "Größe?"),
+    ];
+    ModelCall { turns, ..a_call() }
 }
 
 const COUNTED: gemini::Usage = gemini::Usage { prompt: 12, cached: 4, candidates: 3, thoughts: 20 };
@@ -353,8 +331,7 @@ async fn silence_ends_at_the_bound_for_the_head() {
 #[tokio::test]
 async fn leaving_closes_the_connection() {
     let vertex = Vertex::start(Script::event_stream().send(gemini::delta("half")).then(Step::Stall)).await;
-    let model = vertex.provider().model(&vertex.config.models["gemini"]).unwrap();
-    let mut answer = model.stream(call().into());
+    let mut answer = vertex.provider().stream(&vertex.config.models["gemini"], call().into());
     assert_eq!(answer.next().await, Some(content("half")));
     drop(answer);
     vertex.fake.until(|calls| calls[0].caller_closed.is_some()).await.unwrap();
@@ -386,8 +363,9 @@ fn a_location_cannot_be_another_host() {
 async fn without_a_project_nothing_is_asked_and_the_setting_is_named() {
     let config = configured("", &[]);
     let registry = Registry::new(&config).unwrap();
-    let model = registry.provider("vertex_ai").unwrap().model(&config.models["gemini"]).unwrap();
-    let error = only_error(model.stream(call().into()).collect().await);
+    let provider = registry.provider("vertex_ai").unwrap();
+    let events = provider.stream(&config.models["gemini"], call().into());
+    let error = only_error(events.collect().await);
     assert_eq!((error.code, &*error.what), (Code::UpstreamRejected, "no Google Cloud project"));
     assert!(error.said.unwrap().contains("AIGW_GOOGLE_CLOUD_PLATFORM__PROJECT"));
 }

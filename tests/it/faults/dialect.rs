@@ -2,15 +2,12 @@
 
 use std::sync::LazyLock;
 
-use aws_lc_rs::{
-    encoding::{AsDer, Pkcs8V1Der},
-    rsa::{KeyPair, KeySize},
-};
 use duologue_harness::{
     fake_provider::{
         Call, Script,
         shapes::{self, ai_gateway, anthropic, openai, vertex_ai},
     },
+    google::ServiceAccount,
     server::Home,
 };
 use serde_json::{Value, json};
@@ -31,18 +28,7 @@ const KEY_ID: &str = "3cf955ba";
 const KEY: &str = "sk-persimmon";
 
 /// Gemini is asked with a service account's key, which signs tokens without anybody being asked for them.
-static ACCOUNT: LazyLock<String> = LazyLock::new(|| {
-    let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
-    let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
-    let account = json!({
-        "type": "service_account",
-        "client_email": "duologue@p1.iam.example",
-        "private_key_id": "key-1",
-        "private_key": pem::encode(&pem::Pem::new("PRIVATE KEY", der.as_ref())),
-        "project_id": "p1",
-    });
-    account.to_string()
-});
+static ACCOUNT: LazyLock<String> = LazyLock::new(|| ServiceAccount::new().unwrap().file.to_string());
 
 impl Dialect {
     /// A provider of this kind at `url`, as the configuration has it.

@@ -36,7 +36,7 @@ async fn a_service_account_signs_its_token_itself_and_uses_it_again() {
 
     let (message, signature) = sent(0).rsplit_once('.').unwrap();
     let decode = |text: &str| BASE64_URL_SAFE_NO_PAD.decode(text).unwrap();
-    UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, KEY.public_key())
+    UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, ACCOUNT.key.public_key())
         .verify(message.as_bytes(), &decode(signature))
         .unwrap();
     let claims: Value = serde_json::from_slice(&decode(message.split_once('.').unwrap().1)).unwrap();
@@ -81,7 +81,7 @@ async fn a_bad_file_is_no_credentials_until_it_is_mended(#[case] file: &str, #[c
     assert!(said.contains(reason) && !said.contains("my-secret"), "{said}");
     assert!(vertex.fake.calls().is_empty());
 
-    vertex.write_credentials(&service_account().to_string());
+    vertex.write_credentials(&ACCOUNT.file.clone().to_string());
     assert_eq!(vertex.ask_gemini().await.last(), Some(&finished(StopReason::Complete)));
 }
 
