@@ -52,7 +52,7 @@ mod writer;
 
 pub use damage::Damage;
 pub use lock::Holder;
-pub use look::{Look, RequestLine, State};
+pub use look::{Look, RequestLine, State, Verified};
 
 /// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]

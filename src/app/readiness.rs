@@ -37,7 +37,9 @@ fn storage_part(storage: &Arc<Storage>) -> Part {
         let storage = storage.clone();
         async move {
             match storage.probe().await {
-                Ok(()) => Condition::Ready,
+                Ok(()) => storage
+                    .damage()
+                    .map_or(Condition::Ready, |damage| Condition::Degraded(damage.to_string())),
                 Err(error) => Condition::Missing(error.to_string()),
             }
         }
