@@ -1,4 +1,5 @@
-//! The store in one file: SQLite behind the `Journal` and `ConversationStore` ports.
+//! The store in one file: SQLite behind the `Journal` and `ConversationStore` ports, and the outbox of conversations
+//! that are kept elsewhere.
 //!
 //! One thread writes: whatever waits goes into one transaction, and each asker hears of it after the commit
 //! has been synced (`writer`). Another reads, on a connection of its own, what has been committed. The data
@@ -33,6 +34,7 @@ mod columns;
 mod conversation;
 mod journal;
 mod lock;
+mod outbox;
 mod schema;
 mod worker;
 mod writer;
@@ -219,9 +221,13 @@ impl ConversationStore for Storage {
 
     async fn forget_expired(&self, now: SystemTime) -> Result<u64, StoreError> {
         let limits = self.limits;
-        self.write(Wanted::Always, move |connection| conversation::forget_expired(connection, &limits, now))
-            .await
-            .map(|forgotten| forgotten as u64)
+        self.write(Wanted::Always, move |connection| {
+            // What waits for another store is swept here as well, also where that store is not used any more.
+            outbox::forget_expired(connection, &limits, now)?;
+            conversation::forget_expired(connection, &limits, now)
+        })
+        .await
+        .map(|forgotten| forgotten as u64)
     }
 }
 

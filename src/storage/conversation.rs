@@ -127,11 +127,11 @@ fn trim(connection: &Connection, limits: &ConversationLimits, owner: UserId) -> 
     Ok(())
 }
 
-fn count(limits: &ConversationLimits) -> i64 {
+pub(super) fn count(limits: &ConversationLimits) -> i64 {
     i64::try_from(limits.messages).unwrap_or(i64::MAX)
 }
 
-fn first_characters(text: &str, most: usize) -> &str {
+pub(super) fn first_characters(text: &str, most: usize) -> &str {
     match text.char_indices().nth(most) {
         Some((end, _)) => text.get(..end).unwrap_or(text),
         None => text,

@@ -17,7 +17,7 @@ use super::OpenError;
 /// The database in the data folder. SQLite keeps its write-ahead log beside it (`-wal`, `-shm`).
 const FILE_NAME: &str = "duologue.sqlite3";
 
-const MIGRATIONS: [&str; 2] = [TABLES, PROJECT_OF_A_COMMIT];
+const MIGRATIONS: [&str; 3] = [TABLES, PROJECT_OF_A_COMMIT, OUTBOX];
 const VERSION: u32 = MIGRATIONS.len() as u32;
 
 /// Version 1. Times are nanoseconds since the epoch, ids 16 bytes, `input`, `resource`, `outcome` and
@@ -79,6 +79,20 @@ const TABLES: &str = "
 
 /// Version 2.
 const PROJECT_OF_A_COMMIT: &str = "ALTER TABLE accepted ADD COLUMN project_id TEXT;";
+
+/// Version 3. `message` is JSON.
+const OUTBOX: &str = "
+    -- Messages on their way to a conversation that is kept elsewhere. `position` is the order they came in.
+    CREATE TABLE outbox (
+        position  INTEGER PRIMARY KEY NOT NULL,
+        owner     INTEGER NOT NULL,
+        id        BLOB NOT NULL,
+        timestamp INTEGER NOT NULL,
+        message   TEXT NOT NULL,
+        UNIQUE (owner, id)
+    ) STRICT;
+    CREATE INDEX outbox_by_owner ON outbox (owner, position);
+";
 
 /// How long a statement waits for a lock. Only a person's `sqlite3` can hold one: the folder has one owner.
 const BUSY: Duration = Duration::from_secs(5);
