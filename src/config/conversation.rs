@@ -17,7 +17,8 @@ pub struct ConversationConfig {
     pub max_messages: usize,
     #[garde(range(min = 1))]
     pub max_content_characters: usize,
-    #[garde(range(min = 1))]
+    // A hundred years: Redis refuses what it cannot add to its time.
+    #[garde(range(min = 1, max = 3_153_600_000))]
     pub expiry_seconds: u64,
     #[garde(dive)]
     pub redis: RedisConfig,

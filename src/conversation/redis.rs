@@ -31,7 +31,7 @@ mod commands;
 mod line;
 mod reply;
 
-use line::Line;
+use line::{Connection, Line, Made};
 
 /// How often an addition is tried again because somebody else has written to the same stream meanwhile.
 const TRIES: usize = 5;
@@ -78,11 +78,28 @@ impl Redis {
 
     async fn run<T: FromRedisValue>(&self, line: &Line, commands: &Pipeline) -> Result<T, Fault> {
         let deadline = Instant::now() + self.timeout;
-        let connection = self.by(deadline, line.connection(&self.client)).await?;
+        let (connection, made) = self.by(deadline, line.connection(&self.client)).await?;
+        let answer = self.run_on(line, &connection, commands, deadline).await;
+        // A connection that was closed while nobody used it shows that only now. A transaction is not repeated: its
+        // watch went with the connection.
+        if matches!(answer, Err(Fault::Down(_))) && made == Made::Earlier && !commands.is_transaction() {
+            let (connection, _) = self.by(deadline, line.connection(&self.client)).await?;
+            return self.run_on(line, &connection, commands, deadline).await;
+        }
+        answer
+    }
+
+    async fn run_on<T: FromRedisValue>(
+        &self,
+        line: &Line,
+        connection: &Connection,
+        commands: &Pipeline,
+        deadline: Instant,
+    ) -> Result<T, Fault> {
         let mut link = connection.link();
         let answer = self.by(deadline, commands.query_async(&mut link)).await;
         if answer.is_err() {
-            line.drop(&connection);
+            line.drop(connection);
         }
         answer
     }

@@ -42,17 +42,17 @@ impl Relayed {
             (Err(fault), _) => format!("redis at {url} does not answer as it should: {fault}"),
             (Ok(()), Some(why)) => format!("redis at {url} takes no messages: {why}"),
             (Ok(()), None) if report.set_aside > 0 => format!(
-                "redis at {url} does not take the messages of {} users: {}",
+                "redis at {url} does not take everybody's messages, set aside {}: {}",
                 report.set_aside,
                 report.why.unwrap_or_default()
             ),
             (Ok(()), None) if report.unreadable > 0 => {
-                format!("{} messages that wait cannot be read", report.unreadable)
+                format!("messages that wait and cannot be read: {}", report.unreadable)
             }
             (Ok(()), None) => return None,
         };
         Some(match waiting {
-            Ok(waiting) => format!("{trouble}; {waiting} messages wait"),
+            Ok(waiting) => format!("{trouble}; messages that wait: {waiting}"),
             Err(_) => trouble,
         })
     }
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(refused, Err(StoreError::Unavailable(why)));
         let concern = scene.store.concern().await.unwrap();
         assert!(
-            concern.contains("127.0.0.1:1/0 does not answer") && concern.ends_with("1 messages wait"),
+            concern.contains("127.0.0.1:1/0 does not answer") && concern.ends_with("messages that wait: 1"),
             "{concern}"
         );
     }
@@ -198,6 +198,6 @@ mod tests {
         scene.store.append(ALICE, a_message(1, "waits")).await.unwrap();
         settle().await;
         let concern = scene.store.concern().await.unwrap();
-        assert!(concern.contains("the messages of 1 users: WRONGTYPE; 1 messages wait"), "{concern}");
+        assert!(concern.contains("set aside 1: WRONGTYPE; messages that wait: 1"), "{concern}");
     }
 }

@@ -23,6 +23,13 @@ pub(super) struct Line {
 #[derive(Clone)]
 pub(super) struct Connection(Arc<MultiplexedConnection>);
 
+/// When a connection was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    Now,
+    Earlier,
+}
+
 impl Connection {
     pub(super) fn link(&self) -> MultiplexedConnection {
         MultiplexedConnection::clone(&self.0)
@@ -31,18 +38,18 @@ impl Connection {
 
 impl Line {
     /// The connection, made now if there is none. Takes as long as the server does: for the caller to bound.
-    pub(super) async fn connection(&self, client: &Client) -> RedisResult<Connection> {
+    pub(super) async fn connection(&self, client: &Client) -> RedisResult<(Connection, Made)> {
         if let Some(connection) = self.current().clone() {
-            return Ok(connection);
+            return Ok((connection, Made::Earlier));
         }
         let _alone = self.connecting.lock().await;
         if let Some(connection) = self.current().clone() {
-            return Ok(connection);
+            return Ok((connection, Made::Earlier));
         }
         let link = client.get_multiplexed_async_connection_with_config(&unbounded()).await?;
         let connection = Connection(Arc::new(link));
         *self.current() = Some(connection.clone());
-        Ok(connection)
+        Ok((connection, Made::Now))
     }
 
     /// Drops `connection`, unless another one is in its place already.
