@@ -16,9 +16,10 @@ use crate::server::{PATIENCE, free_address};
 /// The variable that names another binary, so that the same tests can be run against another version.
 const BINARY: &str = "REDIS_SERVER";
 
-/// Keys that are loaded slowly, and how long each of them takes: three seconds.
-const SLOW_KEYS: usize = 3_000;
-const SLOW_KEY_MICROSECONDS: &str = "1000";
+/// Keys that are loaded slowly, and how long each of them takes: three seconds for all. It listens after every 2 MiB.
+const SLOW_KEYS: usize = 60;
+const SLOW_KEY_BYTES: usize = 1_048_576;
+const SLOW_KEY_MICROSECONDS: &str = "50000";
 
 /// Where a Redis is, and the process while it runs. Dropping it kills the process.
 pub struct RedisServer {
@@ -69,13 +70,7 @@ impl RedisServer {
     /// The same, but it takes some seconds to load its data and says so to everyone meanwhile. Needs
     /// [`Self::prepare_slow_keys`] before it was stopped. Does not wait.
     pub fn restart_slowly(&mut self) -> Result<()> {
-        self.spawn(&[
-            "--key-load-delay",
-            SLOW_KEY_MICROSECONDS,
-            // How often it listens while it loads.
-            "--loading-process-events-interval-bytes",
-            "1024",
-        ])
+        self.spawn(&["--key-load-delay", SLOW_KEY_MICROSECONDS])
     }
 
     /// Waits until it serves its data.
@@ -91,12 +86,10 @@ impl RedisServer {
 
     /// Makes data that a restart can be slow with.
     pub async fn prepare_slow_keys(&self) -> Result<()> {
-        let mut words = vec!["MSET".to_owned()];
+        let value = "x".repeat(SLOW_KEY_BYTES);
         for number in 0..SLOW_KEYS {
-            words.extend([format!("slow:{number}"), "x".repeat(100)]);
+            self.run::<Value>(&["SET", &format!("slow:{number}"), &value]).await?;
         }
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        self.run::<Value>(&words).await?;
         // Loading is slow, and listens meanwhile, only with the form that rewriting gives the data.
         self.run::<Value>(&["BGREWRITEAOF"]).await?;
         timeout(PATIENCE, async {
@@ -158,7 +151,8 @@ impl RedisServer {
         let binary = std::env::var_os(BINARY).map_or_else(|| PathBuf::from("redis-server"), PathBuf::from);
         let mut command = Command::new(&binary);
         command.args(["--bind", "127.0.0.1", "--port", &self.address.port().to_string(), "--save", ""]);
-        command.args(["--appendonly", "yes", "--appendfsync", "always"]).arg("--dir").arg(self.folder.path());
+        command.args(["--appendonly", "yes", "--appendfsync", "always", "--rdbcompression", "no"]);
+        command.arg("--dir").arg(self.folder.path());
         command.args(["--logfile", LOG]).args(further).stdin(Stdio::null()).stdout(Stdio::null());
         let process = command.kill_on_drop(true).spawn();
         self.process = Some(process.with_context(|| format!("cannot start {}", binary.display()))?);

@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use duologue_actors::{
     ports::ConversationLimits,
-    protocol::{ChatMessage, UserId},
+    protocol::{ChatMessage, MessageId, UserId},
 };
 use redis::{Client, FromRedisValue, Pipeline, RedisResult, Value};
 use secrecy::SecretString;
@@ -138,10 +138,10 @@ impl Redis {
     }
 
     /// Watches the stream and returns which messages are in it.
-    async fn watch(&self, owner: UserId) -> Result<HashSet<String>, Fault> {
+    async fn watch(&self, owner: UserId) -> Result<HashSet<MessageId>, Fault> {
         let commands = commands::watch(owner, self.limits.messages);
         let entries = reply::entries(self.ask(&self.writing, &commands).await?);
-        Ok(entries.iter().flatten().filter_map(entry::id).map(|id| id.0.to_string()).collect())
+        Ok(entries.iter().flatten().filter_map(entry::id).collect())
     }
 }
 
@@ -164,7 +164,7 @@ impl Streams for Redis {
         for _ in 0..TRIES {
             let there = self.watch(owner).await?;
             let missing: Vec<&ChatMessage> =
-                messages.iter().filter(|message| !there.contains(&message.id.0.to_string())).collect();
+                messages.iter().filter(|message| !there.contains(&message.id)).collect();
             // The watch that is left is cleared by the next EXEC, and at worst makes that one be tried again.
             if missing.is_empty() {
                 return Ok(());
