@@ -89,7 +89,7 @@ impl App {
     pub async fn start(config: &Config) -> Result<Self, AppError> {
         metrics::install()?;
         let (offer, people) = (Offer::follow(config)?, People::load(config)?);
-        let storage = Arc::new(Storage::open(&config.storage.path, config.conversation.limits())?);
+        let storage = Arc::new(Storage::open(&config.storage, config.conversation.limits())?);
         let conversation = Arc::new(Conversation::open(config, &storage)?);
         let permits = Permits::new(config.pipeline.permits);
         let models = Arc::new(Registry::new(config)?);

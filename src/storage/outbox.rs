@@ -4,22 +4,31 @@
 //! A message is put here in the commit that accepts its request, and taken out when the other store has it. Of each
 //! owner only as many wait as a conversation keeps: the older ones would be trimmed there all the same.
 
-use std::time::SystemTime;
+use std::{sync::LazyLock, time::SystemTime};
 
 use async_trait::async_trait;
 use duologue_actors::{
     ports::{ConversationLimits, ConversationStore, StoreError},
     protocol::{ChatMessage, MessageId, UserId},
 };
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, named_params};
 
 use super::{
     Storage,
-    columns::{Id, Json, Nanoseconds, Owner},
+    checksum::OUTBOX,
+    columns::{Id, Json, Nanoseconds, Owner, check_intact, count, readable},
     conversation,
     writer::Wanted,
 };
 use crate::conversation::outbox::{Outbox, Page, Waiting};
+
+// Without a condition, ON CONFLICT would be taken for that of a join.
+static INSERT: LazyLock<String> =
+    LazyLock::new(|| format!("{} WHERE true ON CONFLICT (owner, id) DO NOTHING", OUTBOX.insert()));
+static PAGE: LazyLock<String> =
+    LazyLock::new(|| format!("{} WHERE position > ?1 ORDER BY position LIMIT ?2", OUTBOX.select()));
+static OF_OWNER: LazyLock<String> =
+    LazyLock::new(|| format!("{} WHERE owner = ?1 ORDER BY position", OUTBOX.select()));
 
 #[async_trait]
 impl Outbox for Storage {
@@ -41,7 +50,7 @@ impl Outbox for Storage {
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
-        self.read(count).await
+        self.read(size).await
     }
 
     async fn forget_expired(&self, now: SystemTime) -> Result<u64, StoreError> {
@@ -58,27 +67,25 @@ fn put(
 ) -> rusqlite::Result<()> {
     let kept = conversation::first_characters(&message.content, limits.content_characters).len();
     message.content.truncate(kept);
-    connection
-        .prepare_cached(
-            "INSERT INTO outbox (owner, id, timestamp, message) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (owner, id) DO NOTHING",
-        )?
-        .execute((Owner(owner), Id::from(message.id), Nanoseconds(message.timestamp), Json(&message)))?;
+    connection.prepare_cached(&INSERT)?.execute(named_params! {
+        ":owner": Owner(owner),
+        ":id": Id::from(message.id),
+        ":timestamp": Nanoseconds(message.timestamp),
+        ":message": Json(&message),
+    })?;
     connection
         .prepare_cached(
             "DELETE FROM outbox WHERE owner = ?1 AND position <= (
                  SELECT position FROM outbox WHERE owner = ?1 ORDER BY position DESC LIMIT 1 OFFSET ?2)",
         )?
-        .execute((Owner(owner), conversation::count(limits)))?;
+        .execute((Owner(owner), count(limits.messages)))?;
     Ok(())
 }
 
 /// The next messages of all owners, in the order they came.
 fn page(connection: &Connection, after: i64, most: usize) -> rusqlite::Result<Page> {
-    let mut statement = connection.prepare_cached(
-        "SELECT position, owner, message FROM outbox WHERE position > ?1 ORDER BY position LIMIT ?2",
-    )?;
-    let mut rows = statement.query((after, i64::try_from(most).unwrap_or(i64::MAX)))?;
+    let mut statement = connection.prepare_cached(&PAGE)?;
+    let mut rows = statement.query((after, count(most)))?;
     let mut page = Page::default();
     while let Some(row) = rows.next()? {
         page.last = Some(row.get("position")?);
@@ -92,11 +99,8 @@ fn page(connection: &Connection, after: i64, most: usize) -> rusqlite::Result<Pa
 }
 
 fn of(connection: &Connection, owner: UserId) -> rusqlite::Result<Vec<ChatMessage>> {
-    connection
-        .prepare_cached("SELECT owner, message FROM outbox WHERE owner = ?1 ORDER BY position")?
-        .query_map([Owner(owner)], waiting)?
-        .map(|waiting| waiting.map(|waiting| waiting.message))
-        .collect()
+    let waiting = readable(connection, &OF_OWNER, [Owner(owner)], waiting)?;
+    Ok(waiting.into_iter().map(|waiting| waiting.message).collect())
 }
 
 /// By owner and id: a position can be given to another message once its row is gone.
@@ -108,17 +112,18 @@ fn take(connection: &Connection, written: &[(UserId, MessageId)]) -> rusqlite::R
     Ok(())
 }
 
-fn count(connection: &Connection) -> rusqlite::Result<u64> {
-    let count: i64 =
+fn size(connection: &Connection) -> rusqlite::Result<u64> {
+    let size: i64 =
         connection.prepare_cached("SELECT count(*) FROM outbox")?.query_row([], |row| row.get(0))?;
-    Ok(count.unsigned_abs())
+    Ok(size.unsigned_abs())
 }
 
-/// Forgets what waits of conversations that have expired.
+/// Forgets what waits of conversations that have expired, at most of so many; returns how many messages.
 pub(super) fn forget_expired(
     connection: &Connection,
     limits: &ConversationLimits,
     now: SystemTime,
+    most: usize,
 ) -> rusqlite::Result<usize> {
     let Some(oldest_kept) = now.checked_sub(limits.expiry) else {
         return Ok(0);
@@ -126,12 +131,13 @@ pub(super) fn forget_expired(
     connection
         .prepare_cached(
             "DELETE FROM outbox WHERE owner IN (
-                 SELECT owner FROM outbox GROUP BY owner HAVING max(timestamp) < ?1)",
+                 SELECT owner FROM outbox GROUP BY owner HAVING max(timestamp) < ?1 LIMIT ?2)",
         )?
-        .execute([Nanoseconds(oldest_kept)])
+        .execute((Nanoseconds(oldest_kept), count(most)))
 }
 
-fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
+pub(super) fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
+    check_intact(row)?;
     Ok(Waiting { owner: row.get::<_, Owner>("owner")?.0, message: row.get::<_, Json<_>>("message")?.0 })
 }
 
@@ -168,7 +174,7 @@ mod tests {
             ..a_message(1, "why?")
         };
         add(&connection, MALLORY, &message);
-        assert_eq!(of(&connection, MALLORY).unwrap(), [message.clone()]);
+        assert_eq!(of(&connection, MALLORY).unwrap(), std::slice::from_ref(&message));
         let page = page(&connection, 0, 10).unwrap();
         assert_eq!((page.waiting[0].owner, &page.waiting[0].message), (MALLORY, &message));
         assert_eq!(contents(&connection, ALICE), [""; 0]);
@@ -222,7 +228,7 @@ mod tests {
     fn a_row_that_cannot_be_read_is_counted_and_holds_up_no_other() {
         let connection = in_memory();
         add(&connection, ALICE, &a_message(1, "bad"));
-        connection.execute("UPDATE outbox SET message = '{}'", []).unwrap();
+        connection.execute("UPDATE outbox SET message = replace(message, 'bad', 'sad')", []).unwrap();
         add(&connection, ALICE, &a_message(2, "good"));
         let page = page(&connection, 0, 10).unwrap();
         assert_eq!((page.unreadable, page.waiting.len(), &*page.waiting[0].message.content), (1, 1, "good"));
@@ -234,8 +240,8 @@ mod tests {
         add(&connection, ALICE, &a_message(1, "old"));
         add(&connection, ALICE, &a_message(3, "new"));
         add(&connection, MALLORY, &a_message(1, "old"));
-        assert_eq!(forget_expired(&connection, &LIMITS, at(1) + LIMITS.expiry).unwrap(), 0);
-        assert_eq!(forget_expired(&connection, &LIMITS, at(2) + LIMITS.expiry).unwrap(), 1);
+        assert_eq!(forget_expired(&connection, &LIMITS, at(1) + LIMITS.expiry, 10).unwrap(), 0);
+        assert_eq!(forget_expired(&connection, &LIMITS, at(2) + LIMITS.expiry, 10).unwrap(), 1);
         assert_eq!((contents(&connection, ALICE).len(), contents(&connection, MALLORY).len()), (2, 0));
     }
 }
