@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-const MIGRATIONS: [&str; 3] = [TABLES, PROJECT_OF_A_COMMIT, CHECKSUMS_AND_KEYS];
+const MIGRATIONS: [&str; 4] = [TABLES, PROJECT_OF_A_COMMIT, CHECKSUMS_AND_KEYS, OUTBOX];
 pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
 
 /// Version 1. Times are nanoseconds since the epoch, ids 16 bytes, `input`, `resource`, `outcome` and
@@ -90,6 +90,21 @@ const CHECKSUMS_AND_KEYS: &str = "
         PRIMARY KEY (owner, key)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX idempotency_keys_by_use ON idempotency_keys (used_at);
+";
+
+/// Version 4. `message` is JSON.
+const OUTBOX: &str = "
+    -- Messages on their way to a conversation that is kept elsewhere. `position` is the order they came in.
+    CREATE TABLE outbox (
+        position  INTEGER PRIMARY KEY NOT NULL,
+        owner     INTEGER NOT NULL,
+        id        BLOB NOT NULL,
+        timestamp INTEGER NOT NULL,
+        message   TEXT NOT NULL,
+        checksum  INTEGER,
+        UNIQUE (owner, id)
+    ) STRICT;
+    CREATE INDEX outbox_by_owner ON outbox (owner, position);
 ";
 
 /// How many migrations a file has seen.

@@ -28,6 +28,7 @@ mod logs;
 mod models;
 mod operations;
 mod policy;
+mod redis;
 mod refusals;
 mod schema;
 mod seed;
