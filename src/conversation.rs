@@ -6,15 +6,21 @@
 //!
 //! Invariants: every operation on Redis is bounded in time; nothing of a message is in an error or a log.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use duologue_actors::ports::ConversationStore;
+use duologue_actors::{
+    ports::{ConversationStore, StoreError},
+    protocol::{ChatMessage, UserId},
+};
 use secrecy::SecretString;
 
 use crate::{
     config::{Config, ConversationKind, RedisConfig},
     http::health::Condition,
-    storage::Storage,
+    storage::{Look, Storage},
 };
 
 mod breaker;
@@ -27,7 +33,7 @@ mod streams;
 #[cfg(test)]
 mod testing;
 
-use self::{redis::Redis, relay::Relay, relayed::Relayed};
+use self::{redis::Redis, relay::Relay, relayed::Relayed, streams::Streams};
 
 /// Why the conversations cannot be kept where the settings say.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +97,40 @@ impl Conversation {
             relay.stop(patience).await;
         }
     }
+}
+
+/// A user's conversation, looked at from outside, also while a server works with it; oldest message first.
+///
+/// # Errors
+/// When the store that the settings name cannot be read.
+pub async fn look(
+    config: &Config,
+    storage: &Look,
+    owner: UserId,
+    now: SystemTime,
+) -> Result<Vec<ChatMessage>, LookError> {
+    let limits = config.conversation.limits();
+    if config.conversation.store == ConversationKind::Embedded {
+        return Ok(storage.messages(&limits, owner, now)?);
+    }
+    let redis = &config.conversation.redis;
+    let streams = Redis::new(redis, password(redis)?, limits)?;
+    // In this order, as the server itself reads.
+    let waiting = storage.waiting(owner)?;
+    let written = streams
+        .read(owner)
+        .await
+        .map_err(|fault| StoreError::Unavailable(format!("redis at {}: {fault}", redis.url)))?;
+    Ok(relayed::conversation(written, waiting, &limits, now))
+}
+
+/// Why a conversation cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    #[error(transparent)]
+    Settings(#[from] ConversationError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// What people are told of the store that the settings name.

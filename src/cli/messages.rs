@@ -7,7 +7,7 @@ use duologue_actors::{clock::Clock, protocol::ChatMessage};
 use serde_json::json;
 
 use super::{lookup::Lookup, output, store};
-use crate::{calendar, config::Config, graphql::timestamp};
+use crate::{calendar, config::Config, conversation, graphql::timestamp};
 
 #[derive(Debug, Args)]
 pub struct Messages {
@@ -27,7 +27,9 @@ pub struct Messages {
 pub fn run(asked: &Messages, config: &Config) -> anyhow::Result<ExitCode> {
     let owner = Lookup::new(config).user(&asked.user)?;
     let now = Clock::system().now();
-    let messages = store::look(config)?.messages(&config.conversation.limits(), owner, now)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let storage = store::look(config)?;
+    let messages = runtime.block_on(conversation::look(config, &storage, owner, now))?;
     if messages.is_empty() && !asked.json {
         output::remark(format_args!("{} has no messages here", owner.global_id()));
     }

@@ -74,14 +74,24 @@ impl ConversationStore for Relayed {
         // In this order: a message on its way from one to the other is seen in both, never in neither.
         let waiting = self.outbox.of(owner).await?;
         let written = self.streams.read(owner).await.map_err(|fault| self.unavailable(&fault))?;
-        let messages = newest(joined(written, waiting), self.limits.messages);
-        Ok(if is_expired(&messages, &self.limits, now) { Vec::new() } else { messages })
+        Ok(conversation(written, waiting, &self.limits, now))
     }
 
     async fn forget_expired(&self, now: SystemTime) -> Result<u64, StoreError> {
         // Redis forgets by itself.
         self.outbox.forget_expired(now).await
     }
+}
+
+/// What is written and what waits, as one conversation.
+pub(super) fn conversation(
+    written: Vec<ChatMessage>,
+    waiting: Vec<ChatMessage>,
+    limits: &ConversationLimits,
+    now: SystemTime,
+) -> Vec<ChatMessage> {
+    let messages = newest(joined(written, waiting), limits.messages);
+    if is_expired(&messages, limits, now) { Vec::new() } else { messages }
 }
 
 fn joined(mut written: Vec<ChatMessage>, waiting: Vec<ChatMessage>) -> Vec<ChatMessage> {

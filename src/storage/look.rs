@@ -8,7 +8,7 @@ use duologue_actors::{
 };
 use rusqlite::Connection;
 
-use super::{OpenError, columns::store_error, conversation, damage, file, journal};
+use super::{OpenError, columns::store_error, conversation, damage, file, journal, outbox};
 
 /// A store that is looked at.
 pub struct Look {
@@ -70,6 +70,14 @@ impl Look {
         now: SystemTime,
     ) -> Result<Vec<ChatMessage>, StoreError> {
         conversation::messages(&self.connection, limits, owner, now).map_err(store_error)
+    }
+
+    /// A user's messages on their way to a conversation that is kept elsewhere, in the order they came.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn waiting(&self, owner: UserId) -> Result<Vec<ChatMessage>, StoreError> {
+        outbox::of(&self.connection, owner).map_err(store_error)
     }
 
     /// The requests the journal has: first those that are under way, oldest first, then those that have ended.

@@ -98,7 +98,8 @@ fn page(connection: &Connection, after: i64, most: usize) -> rusqlite::Result<Pa
     Ok(page)
 }
 
-fn of(connection: &Connection, owner: UserId) -> rusqlite::Result<Vec<ChatMessage>> {
+/// The owner's messages, in the order they came.
+pub(super) fn of(connection: &Connection, owner: UserId) -> rusqlite::Result<Vec<ChatMessage>> {
     let waiting = readable(connection, &OF_OWNER, [Owner(owner)], waiting)?;
     Ok(waiting.into_iter().map(|waiting| waiting.message).collect())
 }

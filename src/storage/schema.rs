@@ -150,6 +150,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{Durability, StorageConfig},
+        conversation::outbox::Outbox,
         storage::Storage,
     };
 
@@ -192,6 +193,10 @@ mod tests {
             for terminal in &ended {
                 assert!(matches!(terminal.outcome, Outcome::Completed { .. }), "{terminal:?}");
                 assert_eq!(terminal.model.as_deref(), Some("embedded/extractive"));
+            }
+            if left_behind >= 4 {
+                let waiting = storage.of(UserId(2)).await.unwrap();
+                assert_eq!(waiting[0].content, "What is merged when?", "version {left_behind}");
             }
             let now = ended.last().unwrap().ended_at;
             let messages = storage.messages(UserId(2), now).await.unwrap();
