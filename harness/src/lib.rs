@@ -10,7 +10,9 @@
 //! - [`oidc`]: an issuer of JWTs with keys of its own.
 //! - [`google`]: a service account of Google Cloud.
 //! - [`gitlab`]: a GitLab instance with a small world, as far as the server asks one.
+//! - [`chaos`]: all of it together, under load, with a ledger that judges.
 
+pub mod chaos;
 pub mod fake_provider;
 pub mod gitlab;
 pub mod google;
