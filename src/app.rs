@@ -94,7 +94,7 @@ impl App {
     pub async fn start_inspected(config: &Config, inspector: Option<Inspector>) -> Result<Self, AppError> {
         metrics::install()?;
         let (offer, people) = (Offer::follow(config)?, People::load(config)?);
-        let storage = Arc::new(Storage::open(&config.storage.path, config.conversation.limits())?);
+        let storage = Arc::new(Storage::open(&config.storage, config.conversation.limits())?);
         let permits = Permits::new(config.pipeline.permits);
         let models = Arc::new(Registry::new(config)?);
         announce(config, &models);

@@ -63,7 +63,7 @@ pub use pipeline::PipelineConfig;
 pub use providers::{ProviderConfig, ProviderKind};
 pub use rate_limits::RateLimitsConfig;
 pub use server::ServerConfig;
-pub use storage::StorageConfig;
+pub use storage::{Durability, StorageConfig};
 pub use unit_primitives::UnitPrimitivesConfig;
 pub use websocket::WebsocketConfig;
 

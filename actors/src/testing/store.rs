@@ -13,7 +13,10 @@ use std::{
 use async_trait::async_trait;
 
 use crate::{
-    ports::{AcceptedRecord, ConversationLimits, ConversationStore, Journal, StoreError, TerminalRecord},
+    ports::{
+        AcceptedRecord, ConversationLimits, ConversationStore, IdempotencyKey, Journal, KeyUse, StoreError,
+        TerminalRecord,
+    },
     protocol::{ChatMessage, RequestId, UserId},
 };
 
@@ -31,7 +34,15 @@ pub struct MemoryStore {
 struct State {
     accepted: Vec<AcceptedRecord>,
     terminals: HashMap<RequestId, TerminalRecord>,
+    keys: HashMap<(UserId, String), UsedKey>,
     conversations: HashMap<UserId, Vec<ChatMessage>>,
+}
+
+#[derive(Debug)]
+struct UsedKey {
+    fingerprint: [u8; 32],
+    request_id: RequestId,
+    used_at: SystemTime,
 }
 
 impl MemoryStore {
@@ -64,10 +75,24 @@ impl MemoryStore {
 
 #[async_trait]
 impl Journal for MemoryStore {
-    async fn accept(&self, record: AcceptedRecord) -> Result<(), StoreError> {
+    async fn accept(
+        &self,
+        record: AcceptedRecord,
+        key: Option<IdempotencyKey>,
+    ) -> Result<KeyUse, StoreError> {
         self.takes_writes().await?;
-        self.state().accepted.push(record);
-        Ok(())
+        let state = &mut *self.state();
+        if let Some(IdempotencyKey { key, fingerprint }) = key {
+            let name = (record.owner, key);
+            if let Some(used) = state.keys.get(&name) {
+                let same = used.fingerprint == fingerprint;
+                return Ok(if same { KeyUse::Repeats(used.request_id) } else { KeyUse::Conflicts });
+            }
+            let (request_id, used_at) = (record.request_id, record.accepted_at);
+            state.keys.insert(name, UsedKey { fingerprint, request_id, used_at });
+        }
+        state.accepted.push(record);
+        Ok(KeyUse::First)
     }
 
     async fn end(&self, terminal: TerminalRecord) -> Result<TerminalRecord, StoreError> {
@@ -109,6 +134,13 @@ impl Journal for MemoryStore {
             state.terminals.remove(request_id);
         }
         Ok(old.len() as u64)
+    }
+
+    async fn forget_keys_before(&self, before: SystemTime) -> Result<u64, StoreError> {
+        let keys = &mut self.state().keys;
+        let all = keys.len();
+        keys.retain(|_, used| used.used_at >= before);
+        Ok((all - keys.len()) as u64)
     }
 }
 
