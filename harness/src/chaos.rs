@@ -18,6 +18,7 @@ use anyhow::{Context, Result};
 
 mod audit;
 mod client;
+mod disk;
 pub mod fact;
 mod isolation;
 pub mod judge;
@@ -84,6 +85,8 @@ pub enum Run {
     Term,
     /// Lets each actor panic, and then one of them too often
     Panic,
+    /// Fills the store
+    Disk,
     /// Lets a thousand users ask alike, cancel, and listen to each other
     Isolation,
     /// Sends ten times as many requests as there is room for
@@ -97,6 +100,7 @@ impl Run {
             Self::Kill9 => "kill9",
             Self::Term => "term",
             Self::Panic => "panic",
+            Self::Disk => "disk",
             Self::Isolation => "isolation",
             Self::Overload => "overload",
         }
@@ -108,6 +112,7 @@ impl Run {
             Self::Kill9 => format!("{} cycles", plan.cycles(kill9::CYCLES)),
             Self::Term => format!("{} cycles", plan.cycles(term::CYCLES)),
             Self::Panic => format!("{} cycles", plan.cycles(panic::CYCLES)),
+            Self::Disk => format!("{} cycles", plan.cycles(disk::CYCLES)),
             Self::Isolation => {
                 format!("{} users, {} cycles", isolation::USERS, plan.cycles(isolation::CYCLES))
             }
@@ -120,6 +125,7 @@ impl Run {
             Self::Kill9 => kill9::run(plan, report).await,
             Self::Term => term::run(plan, report).await,
             Self::Panic => panic::run(plan, report).await,
+            Self::Disk => disk::run(plan, report).await,
             Self::Isolation => isolation::run(plan, report).await,
             Self::Overload => overload::run(plan, report).await,
         }

@@ -23,8 +23,13 @@ pub async fn run(plan: &Plan, report: &mut Report) -> Result<()> {
         // All of them come at once.
         ("server", "max_new_connections_per_second", json!(OUT_OF_THE_WAY)),
     ];
-    let setting =
-        Setting { users: USERS, pieces: (2, 5), milliseconds: (100, 600), config: &config, binary: None };
+    let setting = Setting {
+        users: USERS,
+        pieces: (2, 5),
+        milliseconds: (100, 600),
+        config: &config,
+        ..Setting::default()
+    };
     let mut stage = Stage::set(plan, setting).await?;
     let requests = Some(u64::from(plan.cycles(CYCLES)));
     let mut load = stage.load(USERS, Manners { cancels_percent: 20, tempts: true, requests })?;

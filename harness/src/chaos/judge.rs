@@ -23,7 +23,7 @@ pub struct Judgement {
     pub unanswered: u64,
     /// Refusals by status and code.
     pub refused: BTreeMap<String, u64>,
-    /// Refusals for want of room that did not say when to come back.
+    /// Refusals for want of places that did not say when to come back.
     pub without_retry_after: u64,
     /// Finals of accepted requests by outcome.
     pub outcomes: BTreeMap<String, u64>,
@@ -145,7 +145,7 @@ impl Judge {
     fn refused(&mut self, intent: Intent, status: u16, code: &str, retry_after: bool) {
         self.open.remove(&intent);
         *self.judgement.refused.entry(format!("{status} {code}")).or_default() += 1;
-        if status == 503 && !retry_after {
+        if code == "overloaded" && !retry_after {
             self.judgement.without_retry_after += 1;
         }
     }

@@ -26,7 +26,7 @@ const CYCLES_A_LINE: u32 = 5;
 
 pub async fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     let cycles = plan.cycles(CYCLES);
-    let setting = Setting { users: USERS, pieces: (1, 8), milliseconds: (5, 40), config: &[], binary: None };
+    let setting = Setting { users: USERS, pieces: (1, 8), milliseconds: (5, 40), ..Setting::default() };
     let mut stage = Stage::set(plan, setting).await?;
     let mut random = plan.random();
     let load = stage.load(CLIENTS, Manners { cancels_percent: 10, ..Manners::default() })?;

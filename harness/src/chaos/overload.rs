@@ -68,9 +68,11 @@ struct Arrivals {
 pub async fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     let config = [("logging", "level", json!("warn")), ("pipeline", "permits", json!(PERMITS))];
     let (pieces, milliseconds) = ((PIECES, PIECES), (PIECE_MILLISECONDS, PIECE_MILLISECONDS));
-    let mut stage =
-        Stage::set(plan, Setting { users: USERS, pieces, milliseconds, config: &config, binary: None })
-            .await?;
+    let mut stage = Stage::set(
+        plan,
+        Setting { users: USERS, pieces, milliseconds, config: &config, ..Setting::default() },
+    )
+    .await?;
     let shared = stage.shared(Manners::default())?;
     let mut unloaded = Arrivals::default();
     for number in 0..UNLOADED_REQUESTS {

@@ -41,14 +41,23 @@ pub async fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     // What is read from the log is in it, and nothing of each request.
     let config = [("logging", "level", json!("warn"))];
     let binary = Some(plan.faulty.clone());
-    let setting = Setting { users: USERS, pieces: (1, 8), milliseconds: (5, 40), config: &config, binary };
+    let setting = Setting {
+        users: USERS,
+        pieces: (1, 8),
+        milliseconds: (5, 40),
+        config: &config,
+        binary,
+        ..Setting::default()
+    };
     let mut stage = Stage::set(plan, setting).await?;
     let load = stage.load(CLIENTS, Manners { cancels_percent: 10, ..Manners::default() })?;
     let panics = each_actor(plan, &mut stage.subject, report).await?;
+    // From here on the process leaves, and refuses what comes meanwhile.
+    let refused = load.counts().refused_so_far();
     given_up(plan, &mut stage, &load, report).await?;
     let judgement = stage.judge(load).await?;
     report.nothing_accepted_is_lost(&judgement);
-    others_are_unharmed(&judgement, panics + UNTIL_GIVEN_UP, report);
+    others_are_unharmed(&judgement, panics, refused, report);
     stage.strike(report).await
 }
 
@@ -111,17 +120,13 @@ async fn given_up(plan: &Plan, stage: &mut Stage, load: &Load, report: &mut Repo
 }
 
 /// A panic may end the one request in hand, and no other.
-fn others_are_unharmed(judgement: &Judgement, panics: u64, report: &mut Report) {
-    let internal = |counts: &std::collections::BTreeMap<String, u64>| -> u64 {
-        counts.iter().filter(|(what, _)| what.ends_with("internal")).map(|(_, count)| count).sum()
-    };
-    let harmed = internal(&judgement.outcomes) + internal(&judgement.refused);
-    report.check(
-        harmed <= panics,
-        format_args!("{panics} panics harmed {harmed} requests, no more than were in hand"),
-    );
-    let others: u64 =
-        judgement.outcomes.iter().filter(|(what, _)| is_a_fault(what)).map(|(_, count)| count).sum();
+fn others_are_unharmed(judgement: &Judgement, panics: u64, refused: u64, report: &mut Report) {
+    let panics = panics + UNTIL_GIVEN_UP;
+    let harmed = refused + judgement.outcomes.get("internal").copied().unwrap_or_default();
+    let what = format_args!("{panics} panics harmed {harmed} requests, no more than were in hand");
+    report.check(harmed <= panics, what);
+    let faults = judgement.outcomes.iter().filter(|(what, _)| is_a_fault(what));
+    let others: u64 = faults.map(|(_, count)| count).sum();
     report.check(others == 0, format_args!("{others} requests failed in another way"));
 }
 

@@ -23,12 +23,15 @@ use crate::fake_provider::FakeProvider;
 const FACTS: &str = "facts.jsonl";
 
 /// What differs from run to run.
+#[derive(Default)]
 pub struct Setting<'s> {
     pub users: u64,
     /// Pieces of an answer, at least and at most.
     pub pieces: (u64, u64),
     /// Milliseconds before each piece, at least and at most.
     pub milliseconds: (u64, u64),
+    /// Characters that each piece has beside its canary.
+    pub padding: usize,
     /// Settings of the server beside those of every run.
     pub config: &'s [(&'s str, &'s str, Value)],
     /// What serves, if not the server itself.
@@ -47,10 +50,10 @@ pub struct Stage {
 
 impl Stage {
     pub async fn set(plan: &Plan, setting: Setting<'_>) -> Result<Self> {
-        let Setting { users, pieces, milliseconds, config, binary } = setting;
+        let Setting { users, pieces, milliseconds, padding, config, binary } = setting;
         let mut home = place::home(plan, users)?;
         let ledger = LedgerProcess::start(home.path().join(FACTS))?;
-        let pace = Pace { seed: plan.seed, pieces, milliseconds };
+        let pace = Pace { seed: plan.seed, pieces, milliseconds, padding };
         let upstream = upstream::start(pace, ledger.ledger()).await?;
         place::furnish(&mut home, &upstream.url())?;
         for (section, key, value) in config {
@@ -86,7 +89,13 @@ impl Stage {
         self.judge_accepted_of(load.shared()).await
     }
 
-    /// The same for clients that have ended.
+    /// The same without the look back, where the server forgets sooner.
+    pub async fn judge_as_heard(&mut self, mut load: Load) -> Result<Judgement> {
+        load.finish().await;
+        self.ledger.judgement().await
+    }
+
+    /// The look back and the judgement, when all clients have ended.
     pub async fn judge_accepted_of(&mut self, shared: &Shared) -> Result<Judgement> {
         let (accepted, ledger) = (shared.all_accepted(), self.ledger());
         audit::look_again(accepted, &self.subject.whereabouts(), &ledger, &self.subscribers).await?;

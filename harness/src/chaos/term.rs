@@ -31,8 +31,13 @@ const LIFE_MILLISECONDS: std::ops::Range<u64> = 300..1_500;
 
 pub async fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     let config = [("server", "drain_seconds", json!(DRAIN_SECONDS))];
-    let setting =
-        Setting { users: USERS, pieces: PIECES, milliseconds: MILLISECONDS, config: &config, binary: None };
+    let setting = Setting {
+        users: USERS,
+        pieces: PIECES,
+        milliseconds: MILLISECONDS,
+        config: &config,
+        ..Setting::default()
+    };
     let mut stage = Stage::set(plan, setting).await?;
     let mut random = plan.random();
     let load = stage.load(CLIENTS, Manners { cancels_percent: 10, ..Manners::default() })?;

@@ -19,6 +19,8 @@ pub struct Pace {
     pub pieces: (u64, u64),
     /// Milliseconds before each piece, at least and at most.
     pub milliseconds: (u64, u64),
+    /// Characters that each piece has beside its canary.
+    pub padding: usize,
 }
 
 /// Starts a provider that tells the ledger of every call.
@@ -42,10 +44,11 @@ impl Pace {
     fn answer(self, intent: Intent) -> Script {
         let mut random = fastrand::Rng::with_seed(self.seed ^ intent);
         let wait = Duration::from_millis(random.u64(self.milliseconds.0..=self.milliseconds.1));
-        let script = (1..=random.u64(self.pieces.0..=self.pieces.1))
-            .fold(Script::event_stream(), |script, piece| {
-                script.wait(wait).send(openai::delta(&format!("{} {piece}, ", canary(intent))))
-            });
+        let pieces = random.u64(self.pieces.0..=self.pieces.1);
+        let (canary, padding) = (canary(intent), "-".repeat(self.padding));
+        let script = (1..=pieces).fold(Script::event_stream(), |script, piece| {
+            script.wait(wait).send(openai::delta(&format!("{canary} {piece}{padding}, ")))
+        });
         script.send(openai::stop()).send(openai::done()).keeping_the_connection()
     }
 }
@@ -56,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_same_question_is_answered_the_same_way_in_every_run_of_a_seed() {
-        let pace = Pace { seed: 3, pieces: (2, 9), milliseconds: (1, 50) };
+        let pace = Pace { seed: 3, pieces: (2, 9), milliseconds: (1, 50), padding: 0 };
         assert_eq!(format!("{:?}", pace.answer(5)), format!("{:?}", pace.answer(5)));
         let others = (6..20).map(|intent| format!("{:?}", pace.answer(intent)).len());
         assert!(others.collect::<std::collections::BTreeSet<_>>().len() > 1);

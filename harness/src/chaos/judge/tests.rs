@@ -84,7 +84,7 @@ fn a_request_that_was_refused_or_never_answered_is_not_lost() {
 }
 
 #[test]
-fn a_503_that_does_not_say_when_to_come_back_is_counted() {
+fn a_full_server_that_does_not_say_when_to_come_back_is_counted() {
     let refused =
         Fact::Refused { intent: INTENT, status: 503, code: "overloaded".to_owned(), retry_after: false };
     assert_eq!(judge([intended(), refused]).without_retry_after, 1);
