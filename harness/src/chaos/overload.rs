@@ -35,7 +35,7 @@ const PIECE_MILLISECONDS: u64 = 100;
 /// Requests a second: ten times those that find a place when all places are used all the time.
 const REQUESTS_A_SECOND: u64 = 10 * PERMITS * 1_000 / (PIECES * PIECE_MILLISECONDS);
 
-/// One after the other, to know what an answer takes when nothing is in its way.
+/// Requests one after the other, before the load.
 const UNLOADED_REQUESTS: u64 = 20;
 
 /// A refusal costs its client no longer than this.
@@ -74,29 +74,31 @@ pub async fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     )
     .await?;
     let shared = stage.shared(Manners::default())?;
-    let mut unloaded = Arrivals::default();
-    for number in 0..UNLOADED_REQUESTS {
-        unloaded.count(arrive(shared.clone(), user(number)).await?);
-    }
+    let unloaded = one_after_the_other(&shared).await?;
     let before = stage.subject.server().highest_memory_bytes()?;
-    let seconds = plan.seconds(SECONDS);
-    say(format_args!("        {REQUESTS_A_SECOND} requests a second for {seconds} s, room for {PERMITS}"));
-    let (loaded, recovered) = overrun(&shared, seconds).await?;
+    let (loaded, recovered) = overrun(&shared, plan.seconds(SECONDS)).await?;
     let growth = stage.subject.server().highest_memory_bytes()?.saturating_sub(before);
     judge_refusals(&loaded, report);
     judge_answers(&unloaded, &loaded, report);
-    let (growth, most) = (growth >> 20, MOST_GROWTH_BYTES >> 20);
-    report.check(growth <= most, format_args!("memory grew by {growth} MiB, bound {most} MiB"));
-    let what = format_args!("a place again {recovered:?} after the load, bound {RECOVERED_WITHIN:?}");
-    report.check(recovered <= RECOVERED_WITHIN, what);
+    judge_what_is_left(growth, recovered, report);
     let judgement = stage.judge_accepted_of(&shared).await?;
     report.nothing_accepted_is_lost(&judgement);
     stage.strike(report).await
 }
 
+/// What an answer takes when nothing is in its way.
+async fn one_after_the_other(shared: &Shared) -> Result<Arrivals> {
+    let mut arrivals = Arrivals::default();
+    for number in 0..UNLOADED_REQUESTS {
+        arrivals.count(arrive(shared.clone(), user(number)).await?);
+    }
+    Ok(arrivals)
+}
+
 /// Sends requests at their rate, whatever becomes of them; how they went, and how long after the last of them it
 /// took until one found a place.
 async fn overrun(shared: &Shared, seconds: u64) -> Result<(Arrivals, Duration)> {
+    say(format_args!("        {REQUESTS_A_SECOND} requests a second for {seconds} s, room for {PERMITS}"));
     let mut ticks = interval(Duration::from_secs(1) / u32::try_from(REQUESTS_A_SECOND)?);
     let mut under_way = JoinSet::new();
     for number in 0..seconds * REQUESTS_A_SECOND {
@@ -186,6 +188,13 @@ fn judge_answers(unloaded: &Arrivals, loaded: &Arrivals, report: &mut Report) {
     let alone = percentile(&unloaded.answered, 99);
     say(format_args!("        99 of 100 answers without load within {alone:?}"));
     report.time(percentile(&loaded.answered, 99), 2 * alone, "99 of 100 admitted answers within");
+}
+
+fn judge_what_is_left(growth: u64, recovered: Duration, report: &mut Report) {
+    let (growth, most) = (growth >> 20, MOST_GROWTH_BYTES >> 20);
+    report.check(growth <= most, format_args!("memory grew by {growth} MiB, bound {most} MiB"));
+    let what = format_args!("a place again {recovered:?} after the load, bound {RECOVERED_WITHIN:?}");
+    report.check(recovered <= RECOVERED_WITHIN, what);
 }
 
 /// The time within which so many of 100 were; none at all counts as no time.

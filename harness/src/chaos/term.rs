@@ -41,8 +41,7 @@ pub async fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     let mut stage = Stage::set(plan, setting).await?;
     let mut random = plan.random();
     let load = stage.load(CLIENTS, Manners { cancels_percent: 10, ..Manners::default() })?;
-    let (cycles, mut slowest) = (plan.cycles(CYCLES), Duration::ZERO);
-    let mut unclean = Vec::new();
+    let (cycles, mut slowest, mut unclean) = (plan.cycles(CYCLES), Duration::ZERO, Vec::new());
     for cycle in 1..=cycles {
         sleep(Duration::from_millis(random.u64(LIFE_MILLISECONDS))).await;
         let (asked, before) = (Instant::now(), load.counts().ended_so_far());
