@@ -25,6 +25,9 @@ const BREATH: Duration = Duration::from_millis(50);
 /// Within this time after it was accepted, a request that is to be cancelled is.
 const CANCELLED_WITHIN_MILLISECONDS: u64 = 150;
 
+/// A status, by which a server closes a connection.
+const REQUEST_TIMEOUT: u16 = 408;
+
 pub const AI_ACTION: &str =
     "mutation($input: AiActionInput!) { aiAction(input: $input) { requestId errors } }";
 
@@ -231,6 +234,11 @@ pub fn settled(intent: Intent, replied: &Result<Reply>) -> Fact {
         }
         Err(_) => return Fact::Unanswered { intent },
     };
+    // A connection on which nothing came for too long is closed with these words. Whoever uses it just then, as
+    // pools do, is answered with them although nothing was read.
+    if reply.status == REQUEST_TIMEOUT {
+        return Fact::Unsent { intent };
+    }
     match reply.at("/data/aiAction/requestId").as_str() {
         Some(request_id) => Fact::Acknowledged { intent, request_id: request_id.to_owned() },
         None => Fact::Refused {
