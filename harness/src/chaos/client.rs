@@ -40,7 +40,7 @@ pub struct Manners {
     pub cancels_percent: u8,
     /// Calls its pages what everybody calls theirs, listens to its chats beside, and to other users' requests.
     pub tempts: bool,
-    /// Requests after which a client ends by itself.
+    /// Accepted requests after which a client ends by itself.
     pub requests: Option<u64>,
 }
 
@@ -68,17 +68,16 @@ impl Client {
 
     pub async fn run(mut self) {
         let most = self.shared.manners.requests.unwrap_or(u64::MAX);
-        for number in 0..most {
-            if self.shared.is_stopping() {
-                return;
-            }
-            self.request(number).await;
+        let mut accepted = 0;
+        while accepted < most && !self.shared.is_stopping() {
+            accepted += u64::from(self.request(accepted).await);
         }
     }
 
-    async fn request(&mut self, number: u64) {
+    /// One request from its intent to its end; whether it was accepted.
+    async fn request(&mut self, number: u64) -> bool {
         let Some(graphql) = self.graphql().await else {
-            return;
+            return false;
         };
         let intent = self.shared.intents.next();
         let label =
@@ -86,11 +85,13 @@ impl Client {
         let page = Topic::Page(label.clone());
         let early = if self.random.bool() { self.subscribe(&page, intent).await.ok() } else { None };
         let Some(request_id) = self.submit(&graphql, intent, &label).await else {
-            return self.give_up(early).await;
+            self.leave(early).await;
+            return false;
         };
         let late = if self.random.bool() { page } else { Topic::Request(request_id.clone()) };
         let cancel = cancel(&graphql, &request_id, self.cancels_after());
         tokio::join!(self.listen_to_the_end(intent, early, &late), cancel);
+        true
     }
 
     /// The way to the server, as soon as there is one.
@@ -153,7 +154,7 @@ impl Client {
             match self.wait_for_the_final(waiting).await {
                 Wait::Over => {
                     self.shared.counts.ended();
-                    return self.give_up(Some(waiting)).await;
+                    return self.leave(Some(waiting)).await;
                 }
                 Wait::Interrupted => patience = Instant::now() + END_WITHIN,
                 Wait::Hangs => {
@@ -215,7 +216,7 @@ impl Client {
         Ok(())
     }
 
-    async fn give_up(&mut self, subscriber: Option<Subscriber>) {
+    async fn leave(&mut self, subscriber: Option<Subscriber>) {
         if let (Some(listener), Some(subscriber)) = (&mut self.listener, subscriber)
             && listener.leave(subscriber).await.is_err()
         {

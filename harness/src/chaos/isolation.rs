@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{
     Plan,
     client::Manners,
+    fact::CANCELLED,
     place::OUT_OF_THE_WAY,
     report::{Report, say},
     stage::{Setting, Stage},
@@ -38,6 +39,8 @@ pub async fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     say(format_args!("        {} accepted, {} ended", counts.accepted_so_far(), counts.ended_so_far()));
     let judgement = stage.judge(load).await?;
     report.nothing_accepted_is_lost(&judgement);
-    report.check(judgement.outcomes.contains_key("cancelled"), "some requests were cancelled");
+    let due = USERS * u64::from(plan.cycles(CYCLES));
+    report.check(judgement.accepted == due, format_args!("{due} requests of {USERS} users were accepted"));
+    report.check(judgement.outcomes.contains_key(CANCELLED), "some requests were cancelled");
     stage.strike(report).await
 }
