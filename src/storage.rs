@@ -1,4 +1,5 @@
-//! The store in one file: SQLite behind the `Journal` and `ConversationStore` ports.
+//! The store in one file: SQLite behind the `Journal` and `ConversationStore` ports, and the outbox of conversations
+//! that are kept elsewhere.
 //!
 //! One thread writes: whatever waits goes into one transaction, and each asker hears of it after the commit
 //! has been synced (`writer`). Another reads, on a connection of its own, what has been committed. The data
@@ -45,6 +46,7 @@ mod idempotency;
 mod journal;
 mod lock;
 mod look;
+mod outbox;
 mod room;
 mod schema;
 mod worker;
@@ -52,7 +54,7 @@ mod writer;
 
 pub use damage::Damage;
 pub use lock::Holder;
-pub use look::{Look, RequestLine, State};
+pub use look::{Look, RequestLine, State, Verified};
 
 /// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -323,6 +325,8 @@ impl ConversationStore for Storage {
 
     async fn forget_expired(&self, now: SystemTime) -> Result<u64, StoreError> {
         let limits = self.limits;
+        // What waits for another store is swept here as well, also where that store is not used any more.
+        self.sweep(move |connection| outbox::forget_expired(connection, &limits, now, SWEPT_AT_ONCE)).await?;
         self.sweep(move |connection| conversation::forget_expired(connection, &limits, now, SWEPT_AT_ONCE))
             .await
     }

@@ -296,8 +296,8 @@ impl TerminalRecord {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The disk is full, the file is gone, the write failed: nothing was acknowledged.
-    #[error("the store did not take the write: {0}")]
+    /// The disk is full, the file is gone, the server is away: nothing was read, no write acknowledged.
+    #[error("the store is not available: {0}")]
     Unavailable(String),
     /// No new request is taken; those that are accepted can still end.
     #[error("the store has no room for new requests: {0}")]

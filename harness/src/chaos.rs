@@ -29,6 +29,7 @@ mod load;
 mod overload;
 mod panic;
 mod place;
+mod redis;
 pub mod report;
 mod stage;
 mod subject;
@@ -87,6 +88,8 @@ pub enum Run {
     Panic,
     /// Fills the store
     Disk,
+    /// Takes Redis away
+    Redis,
     /// Lets a thousand users ask alike, cancel, and listen to each other
     Isolation,
     /// Sends ten times as many requests as there is room for
@@ -101,6 +104,7 @@ impl Run {
             Self::Term => "term",
             Self::Panic => "panic",
             Self::Disk => "disk",
+            Self::Redis => "redis",
             Self::Isolation => "isolation",
             Self::Overload => "overload",
         }
@@ -113,6 +117,7 @@ impl Run {
             Self::Term => format!("{} cycles", plan.cycles(term::CYCLES)),
             Self::Panic => format!("{} cycles", plan.cycles(panic::CYCLES)),
             Self::Disk => format!("{} cycles", plan.cycles(disk::CYCLES)),
+            Self::Redis => format!("3 times {} seconds", plan.seconds(redis::SECONDS)),
             Self::Isolation => {
                 format!("{} users, {} cycles", isolation::USERS, plan.cycles(isolation::CYCLES))
             }
@@ -126,6 +131,7 @@ impl Run {
             Self::Term => term::run(plan, report).await,
             Self::Panic => panic::run(plan, report).await,
             Self::Disk => disk::run(plan, report).await,
+            Self::Redis => redis::run(plan, report).await,
             Self::Isolation => isolation::run(plan, report).await,
             Self::Overload => overload::run(plan, report).await,
         }

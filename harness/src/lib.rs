@@ -10,6 +10,7 @@
 //! - [`oidc`]: an issuer of JWTs with keys of its own.
 //! - [`google`]: a service account of Google Cloud.
 //! - [`gitlab`]: a GitLab instance with a small world, as far as the server asks one.
+//! - [`redis`]: a real Redis that can be stopped, killed, frozen, full and slow to load.
 //! - [`chaos`]: all of it together, under load, with a ledger that judges.
 
 pub mod chaos;
@@ -19,5 +20,6 @@ pub mod google;
 pub mod graphql;
 pub mod oidc;
 pub mod raw_http;
+pub mod redis;
 pub mod server;
 pub mod transport_ws;

@@ -494,6 +494,7 @@ fn times_of_an_issuer_that_do_not_fit_are_refused_with_the_mend(#[case] text: &s
 #[case("auth", "verified_tokens", 10_000_000)]
 #[case("gitlab", "cache_seconds", 3_600)]
 #[case("gitlab", "cache_entries", 10_000_000)]
+#[case("conversation", "expiry_seconds", 3_153_600_000)]
 fn a_number_beyond_what_can_be_kept_is_refused(#[case] section: &str, #[case] key: &str, #[case] max: u64) {
     let with = |value: u64| from_file(&format!("{section}:\n  {key}: {value}\n"));
     assert!(with(max).is_ok(), "{:?}", faults_of(with(max)));
@@ -525,3 +526,4 @@ fn a_variable_is_a_number_where_nothing_stands_by_default_and_a_number_is_needed
 }
 
 mod models;
+mod redis;

@@ -30,6 +30,8 @@ pub(super) const MESSAGES: Checked = Checked {
     columns: "owner, id, request_id, role, content, timestamp, chunk_id, errors",
 };
 
+pub(super) const OUTBOX: Checked = Checked { table: "outbox", columns: "owner, id, timestamp, message" };
+
 impl Checked {
     /// What the checksum of a row is, in SQL.
     pub fn sum(self) -> String {

@@ -133,7 +133,7 @@ fn trim(connection: &Connection, limits: &ConversationLimits, owner: UserId) -> 
     Ok(())
 }
 
-fn first_characters(text: &str, most: usize) -> &str {
+pub(super) fn first_characters(text: &str, most: usize) -> &str {
     match text.char_indices().nth(most) {
         Some((end, _)) => text.get(..end).unwrap_or(text),
         None => text,

@@ -6,9 +6,10 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::UNIX_EPOCH,
 };
 
+use duologue_actors::clock::Clock;
 use rusqlite::Connection;
 
 use super::{OpenError, checksum, file, journal, schema};
@@ -115,7 +116,7 @@ fn report(damage: Damage) -> Damage {
 
 /// Copies the database and its log, synced, to a name that says when.
 fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let seconds = Clock::system().now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let aside = (0..)
         .map(|number: u32| beside(path, &format!(".damaged-{}", seconds + u64::from(number))))
         .find(|aside| !aside.exists())

@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-const MIGRATIONS: [&str; 3] = [TABLES, PROJECT_OF_A_COMMIT, CHECKSUMS_AND_KEYS];
+const MIGRATIONS: [&str; 4] = [TABLES, PROJECT_OF_A_COMMIT, CHECKSUMS_AND_KEYS, OUTBOX];
 pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
 
 /// Version 1. Times are nanoseconds since the epoch, ids 16 bytes, `input`, `resource`, `outcome` and
@@ -92,6 +92,21 @@ const CHECKSUMS_AND_KEYS: &str = "
     CREATE INDEX idempotency_keys_by_use ON idempotency_keys (used_at);
 ";
 
+/// Version 4. `message` is JSON.
+const OUTBOX: &str = "
+    -- Messages on their way to a conversation that is kept elsewhere. `position` is the order they came in.
+    CREATE TABLE outbox (
+        position  INTEGER PRIMARY KEY NOT NULL,
+        owner     INTEGER NOT NULL,
+        id        BLOB NOT NULL,
+        timestamp INTEGER NOT NULL,
+        message   TEXT NOT NULL,
+        checksum  INTEGER,
+        UNIQUE (owner, id)
+    ) STRICT;
+    CREATE INDEX outbox_by_owner ON outbox (owner, position);
+";
+
 /// How many migrations a file has seen.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
@@ -121,4 +136,82 @@ pub(super) fn in_memory() -> Connection {
     super::checksum::register(&connection).unwrap();
     migrate(&mut connection).unwrap();
     connection
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf, time::SystemTime};
+
+    use duologue_actors::{
+        ports::{ConversationLimits, ConversationStore, Journal},
+        protocol::{Outcome, Role, UserId},
+    };
+
+    use super::*;
+    use crate::{
+        config::{Durability, StorageConfig},
+        storage::Storage,
+    };
+
+    /// A data folder that a server of this version left behind when it was killed with requests under way. The
+    /// write-ahead log is beside the database, as it was.
+    fn left_by(version: u32) -> tempfile::TempDir {
+        let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store");
+        let folder = tempfile::tempdir().unwrap();
+        let files = fs::read_dir(fixtures.join(format!("version-{version}")));
+        for file in files.unwrap_or_else(|error| panic!("version {version} has no fixture: {error}")) {
+            let file = file.unwrap();
+            fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+        }
+        folder
+    }
+
+    #[tokio::test]
+    async fn the_data_folder_of_every_version_opens_and_nothing_of_it_is_lost() {
+        for left_behind in 1..=VERSION {
+            let folder = left_by(left_behind);
+            let config = StorageConfig {
+                path: folder.path().to_owned(),
+                durability: Durability::Fsync,
+                max_bytes: 1 << 30,
+                reserve_bytes: 1 << 20,
+            };
+            let storage = Storage::open(&config, ConversationLimits::default()).unwrap();
+            assert_eq!(storage.damage(), None, "version {left_behind}");
+
+            let unfinished = storage.take_unfinished().await.unwrap();
+            assert!(!unfinished.is_empty(), "version {left_behind}");
+            for request in &unfinished {
+                assert_eq!((&*request.action, request.owner), ("summarize_comments", UserId(2)));
+                assert_eq!(request.client_subscription_id.as_deref(), Some("page-2"));
+                assert!(request.resource.as_ref().unwrap().title.contains("large reports"));
+                assert_eq!(request.interruptions, 1);
+            }
+            let ended = storage.terminals_since(SystemTime::UNIX_EPOCH).await.unwrap();
+            assert!(ended.len() >= 2, "version {left_behind}");
+            for terminal in &ended {
+                assert!(matches!(terminal.outcome, Outcome::Completed { .. }), "{terminal:?}");
+                assert_eq!(terminal.model.as_deref(), Some("embedded/extractive"));
+            }
+            let now = ended.last().unwrap().ended_at;
+            let messages = storage.messages(UserId(2), now).await.unwrap();
+            assert_eq!(
+                messages.iter().map(|message| message.role).collect::<Vec<_>>(),
+                [Role::User, Role::Assistant]
+            );
+            assert_eq!(messages[0].content, "What is a unit primitive?");
+        }
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_the_file_as_it_was() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate_to(&mut connection, 2).unwrap();
+        // The function that version 3 needs is missing, and there is a row that needs it.
+        let row = "INSERT INTO terminals VALUES (x'01', 2, 'chat', NULL, NULL, '{}', NULL, x'02', 5)";
+        connection.execute_batch(row).unwrap();
+        assert!(migrate(&mut connection).is_err());
+        assert_eq!(version(&connection).unwrap(), 2);
+        assert!(connection.prepare("SELECT checksum FROM accepted").is_err());
+    }
 }

@@ -15,7 +15,7 @@ use crate::{
     limits::BROADCASTER_GRACE,
     policy::Authorized,
     ports::{ConversationStore, Journal, KeyUse, StoreError, TerminalRecord},
-    protocol::{ChatMessage, Failure, Hop, Outcome, Role},
+    protocol::{ChatMessage, Failure, Hop, Outcome, RequestId, Role},
     supervisor::panics,
 };
 
@@ -150,15 +150,14 @@ impl Stores {
     }
 
     /// Adds the answer to a question that is in the conversation without one: the process died between
-    /// the terminal and the conversation.
+    /// the terminal and the conversation. Where that cannot be seen it is added too, because adding what
+    /// is there already changes nothing.
     pub(super) async fn complete(&self, terminal: &TerminalRecord) {
-        let conversation = self.conversation.messages(terminal.owner, self.clock.now()).await;
-        let has = |role| {
-            let of_it = |message: &ChatMessage| message.request_id == terminal.request_id;
-            let messages = conversation.as_deref().unwrap_or_default();
-            messages.iter().any(|message| of_it(message) && message.role == role)
+        let lacks_it = match caught(self.conversation.messages(terminal.owner, self.clock.now())).await {
+            Ok(messages) => lacks_answer(terminal.request_id, &messages),
+            Err(_) => true,
         };
-        if has(Role::User) && !has(Role::Assistant) {
+        if lacks_it {
             self.keep(terminal).await;
         }
     }
@@ -193,6 +192,12 @@ impl Stores {
             tracing::warn!(%error, "expired conversations could not be swept");
         }
     }
+}
+
+fn lacks_answer(request_id: RequestId, conversation: &[ChatMessage]) -> bool {
+    let has =
+        |role| conversation.iter().any(|message| message.request_id == request_id && message.role == role);
+    has(Role::User) && !has(Role::Assistant)
 }
 
 /// A store that panics is a store that did not take the write.

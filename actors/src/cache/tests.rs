@@ -452,6 +452,24 @@ async fn finished_requests_of_the_last_five_minutes_are_restored_oldest_first() 
 }
 
 #[actix::test]
+async fn an_answer_that_may_be_missing_is_added_also_while_the_conversation_cannot_be_seen() {
+    tokio::time::pause();
+    let world = World::default();
+    let journal = Slow::default();
+    let request = a_request(&world.actions[0], &world.clock);
+    let address = Address::of(ALICE, &request);
+    let terminal = records::terminal(address, completed(request.id, "done"), world.clock.now());
+    journal.store.end(terminal).await.unwrap();
+    world.store.hides_conversations.store(true, SeqCst);
+    let mut alone = with(journal, world);
+    alone.restored.next().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    alone.world.store.hides_conversations.store(false, SeqCst);
+    let messages = alone.world.store.messages(ALICE, alone.world.clock.now()).await.unwrap();
+    assert_eq!(messages.iter().map(|message| &*message.content).collect::<Vec<_>>(), ["done"]);
+}
+
+#[actix::test]
 async fn a_store_that_does_not_answer_at_the_start_is_asked_until_it_does() {
     tokio::time::pause();
     let world = World::default();

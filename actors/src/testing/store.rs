@@ -26,6 +26,8 @@ pub struct MemoryStore {
     pub is_full: AtomicBool,
     /// Takes no write and gives no answer while it is set.
     pub is_silent: AtomicBool,
+    /// Takes writes and shows no conversation while it is set.
+    pub hides_conversations: AtomicBool,
     limits: ConversationLimits,
     state: Mutex<State>,
 }
@@ -161,6 +163,9 @@ impl ConversationStore for MemoryStore {
     }
 
     async fn messages(&self, owner: UserId, now: SystemTime) -> Result<Vec<ChatMessage>, StoreError> {
+        if self.hides_conversations.load(SeqCst) {
+            return Err(StoreError::Unavailable("away".to_owned()));
+        }
         let conversation = self.state().conversations.get(&owner).cloned().unwrap_or_default();
         let is_fresh = |last: &ChatMessage| last.timestamp + self.limits.expiry > now;
         Ok(if conversation.last().is_some_and(is_fresh) { conversation } else { Vec::new() })

@@ -40,6 +40,8 @@ pub struct Manners {
     pub cancels_percent: u8,
     /// Calls its pages what everybody calls theirs, listens to its chats beside, and to other users' requests.
     pub tempts: bool,
+    /// Asks only what is kept in conversations.
+    pub chats_only: bool,
     /// Accepted requests after which a client ends by itself.
     pub requests: Option<u64>,
 }
@@ -128,7 +130,7 @@ impl Client {
 
     fn input(&mut self, intent: Intent) -> Value {
         let question = format!("Say {}", canary(intent));
-        if self.random.bool() {
+        if self.shared.manners.chats_only || self.random.bool() {
             json!({ "chat": { "content": question } })
         } else {
             json!({ "explainCode": { "resourceId": RESOURCE, "code": question } })

@@ -33,7 +33,8 @@ pub async fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     };
     let mut stage = Stage::set(plan, setting).await?;
     let requests = Some(u64::from(plan.cycles(CYCLES)));
-    let mut load = stage.load(USERS, Manners { cancels_percent: 20, tempts: true, requests })?;
+    let mut load =
+        stage.load(USERS, Manners { cancels_percent: 20, tempts: true, requests, ..Manners::default() })?;
     load.wait().await;
     let counts = load.counts();
     say(format_args!("        {} accepted, {} ended", counts.accepted_so_far(), counts.ended_so_far()));

@@ -141,5 +141,5 @@ impl<'c> Table<'c> {
 
 /// The table's own, without the row's number before them.
 fn columns(statement: &Statement<'_>) -> Vec<String> {
-    statement.column_names().into_iter().skip(1).map(str::to_owned).collect()
+    statement.column_names().skip(1).map(str::to_owned).collect()
 }

@@ -9,7 +9,7 @@ use super::{
     checksum::{self, Checked},
     journal,
 };
-use crate::storage::conversation;
+use crate::storage::{conversation, outbox};
 
 /// A row that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub(in crate::storage) fn unreadable(connection: &Connection) -> rusqlite::Resul
     let mut found = of_table(connection, checksum::ACCEPTED, |row| journal::accepted_record(row).map(drop))?;
     found.extend(of_table(connection, checksum::TERMINALS, |row| journal::terminal_record(row).map(drop))?);
     found.extend(of_table(connection, checksum::MESSAGES, |row| conversation::chat_message(row).map(drop))?);
+    found.extend(of_table(connection, checksum::OUTBOX, |row| outbox::waiting(row).map(drop))?);
     Ok(found)
 }
 
