@@ -26,8 +26,8 @@ pub async fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     ];
     let setting = Setting {
         users: USERS,
-        pieces: (2, 5),
-        milliseconds: (100, 600),
+        pieces: (4, 8),
+        milliseconds: (300, 900),
         config: &config,
         ..Setting::default()
     };
