@@ -5,8 +5,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 CLIENTS := tests/clients
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run test check bench tools
+.PHONY: help run test chaos check bench tools
 
 help: ## Lists the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -16,6 +17,15 @@ run: ## Builds the server and runs it on 127.0.0.1:8080.
 
 test: tools $(CLIENTS)/node_modules/.package-lock.json ## Installs what the tests need and runs them all.
 	cargo test --workspace -- --include-ignored
+	cargo build --workspace --bins --examples
+	$(TARGET)/debug/chaos --server $(TARGET)/debug/duologue --faulty $(TARGET)/debug/examples/faulty --short
+
+# The server as it is shipped. What panics to order may be slower: it is judged by the same bounds.
+chaos: ## Mistreats real servers under load, in full; RUN=kill9 CYCLES=200 SECONDS=60 SEED=7 choose.
+	cargo build --release --workspace --bins
+	cargo build --example faulty
+	$(TARGET)/release/chaos --server $(TARGET)/release/duologue --faulty $(TARGET)/debug/examples/faulty \
+		$(if $(SEED),--seed $(SEED)) $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SECONDS),--seconds $(SECONDS)) $(RUN)
 
 check: ## Formatting, lints and documentation, as CI checks them; no tests.
 	cargo fmt --all --check

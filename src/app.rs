@@ -6,7 +6,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use duologue_actors::{
     clock::Clock,
     permits::Permits,
-    supervisor::{Parts, StartError, Tree},
+    supervisor::{Inspector, Parts, StartError, Tree},
 };
 
 use crate::{
@@ -87,6 +87,15 @@ impl App {
     /// Everything that is wrong with the files the settings name, the first thing that is wrong with the
     /// machine.
     pub async fn start(config: &Config) -> Result<Self, AppError> {
+        Self::start_inspected(config, None).await
+    }
+
+    /// The same, with somebody who looks at each message before its actor does: how panics are brought about in
+    /// a whole server, to see what becomes of them. The `duologue` binary has nobody look.
+    ///
+    /// # Errors
+    /// Those of [`App::start`].
+    pub async fn start_inspected(config: &Config, inspector: Option<Inspector>) -> Result<Self, AppError> {
         metrics::install()?;
         let (offer, people) = (Offer::follow(config)?, People::load(config)?);
         let storage = Arc::new(Storage::open(&config.storage, config.conversation.limits())?);
@@ -95,7 +104,7 @@ impl App {
         let models = Arc::new(Registry::new(config)?);
         announce(config, &models);
         let stores = Stores { journal: storage.clone(), conversation: conversation.clone() };
-        let parts = parts(config, &offer, &people, &stores, &models, &permits);
+        let parts = Parts { inspector, ..parts(config, &offer, &people, &stores, &models, &permits) };
         let tree = Tree::start(parts).await?;
         people.verifier.refresh_keys();
         if tokio::time::timeout(RECOVERY, tree.recovered()).await.is_err() {

@@ -86,6 +86,8 @@ pub struct Broadcaster {
     desk: Desk,
     clock: Clock,
     correlation: Correlation,
+    /// The request whose gate is being opened.
+    opening: Option<RequestId>,
     /// The finals of an earlier process, while they are being taken over.
     restoring: Vec<Arc<TerminalRecord>>,
 }
@@ -93,7 +95,14 @@ pub struct Broadcaster {
 impl Broadcaster {
     /// `has_room` is kept false while the requests in flight fill the memory meant for events.
     pub(crate) fn new(desk: Desk, clock: Clock, limits: Limits, has_room: Arc<AtomicBool>) -> Self {
-        Self { desk, clock, correlation: Correlation::new(limits, has_room), restoring: Vec::new() }
+        let correlation = Correlation::new(limits, has_room);
+        Self { desk, clock, correlation, opening: None, restoring: Vec::new() }
+    }
+
+    fn open(&mut self) {
+        if let Some(request_id) = self.opening.take() {
+            self.correlation.open(request_id, Instant::now());
+        }
     }
 
     fn restore(&mut self) {
@@ -127,9 +136,10 @@ impl Supervised for Broadcaster {
     fn restarting(&mut self, _: &mut Self::Context) {
         if let Some(request_id) = self.desk.abandoned() {
             self.desk.end(request_id, Failure::internal(Hop::Broadcaster));
-            // The word that its gate may open could have been the message that was lost.
+            // Nobody may be left who would say that its gate may open.
             self.correlation.open(request_id, Instant::now());
         }
+        self.open();
         self.restore();
     }
 }
@@ -158,8 +168,10 @@ impl Handler<Opened> for Broadcaster {
     type Result = ();
 
     fn handle(&mut self, Opened { request_id }: Opened, _: &mut Self::Context) {
-        self.desk.take("Opened", Some(request_id));
-        self.correlation.open(request_id, Instant::now());
+        // Said once only: not lost, whatever happens here.
+        self.opening = Some(request_id);
+        self.desk.take("Opened", None);
+        self.open();
         self.desk.clear();
     }
 }
@@ -168,7 +180,9 @@ impl Handler<ChunkProduced> for Broadcaster {
     type Result = ();
 
     fn handle(&mut self, chunk: ChunkProduced, _: &mut Self::Context) {
-        self.desk.take("ChunkProduced", Some(chunk.request_id));
+        // Whoever produced it waits until it is taken: lost in a panic here, it ends the request there, with the
+        // text that was shown, which is not known here.
+        self.desk.take("ChunkProduced", None);
         self.correlation.chunk(chunk, self.clock.now(), Instant::now());
         self.desk.clear();
     }

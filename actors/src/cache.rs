@@ -172,6 +172,8 @@ pub struct Cache {
     stores: Stores,
     neighbours: Neighbours,
     ledger: Ledger,
+    /// The end in hand: nobody else has the text that was shown, so a panic must not take it along.
+    ending: Option<Ended>,
     /// What an earlier process left, while it is being taken over.
     left: Option<Arc<Left>>,
     /// Cancelled once what an earlier process left has been taken over.
@@ -190,7 +192,8 @@ impl Cache {
             journal: shelves.journal.clone(),
             conversation: shelves.conversation.clone(),
         };
-        Self { desk, shelves, stores, neighbours, ledger: Ledger::default(), left: None, ready }
+        let ledger = Ledger::default();
+        Self { desk, shelves, stores, neighbours, ledger, ending: None, left: None, ready }
     }
 
     fn refuse(&self, request_id: RequestId, failure: Failure) {
@@ -282,8 +285,12 @@ impl Actor for Cache {
 
 impl Supervised for Cache {
     fn restarting(&mut self, ctx: &mut Self::Context) {
+        let ending = self.ending.take();
         if let Some(request_id) = self.desk.abandoned() {
-            let verdict = self.ledger.lost_message(request_id);
+            let verdict = match ending {
+                Some(ended) => self.ledger.ended(ended),
+                None => self.ledger.lost_message(request_id),
+            };
             self.carry_out(verdict, ctx);
         }
     }
@@ -389,8 +396,12 @@ impl Handler<Ended> for Cache {
     type Result = ();
 
     fn handle(&mut self, ended: Ended, ctx: &mut Self::Context) {
-        self.desk.take("Ended", Some(ended.request_id));
-        self.on_ended(ended, ctx);
+        let request_id = ended.request_id;
+        self.ending = Some(ended);
+        self.desk.take("Ended", Some(request_id));
+        if let Some(ended) = self.ending.take() {
+            self.on_ended(ended, ctx);
+        }
         self.desk.clear();
     }
 }

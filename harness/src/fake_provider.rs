@@ -5,7 +5,8 @@
 //! It can also be one that nobody should talk to: with a bad certificate, deaf, or not there at all.
 //!
 //! Every request takes the next script of the queue; when the queue is empty, the standing script. Every
-//! request is recorded, with the time at which its socket was closed by the other side.
+//! request is recorded, with the time at which its socket was closed by the other side. Under load it answers
+//! each request by what the request says instead, and records none.
 
 use std::{
     collections::VecDeque,
@@ -75,17 +76,23 @@ impl Call {
 impl FakeProvider {
     /// Starts a fake that plays `standing` for every request.
     pub async fn start(standing: Script) -> Result<Self> {
-        Self::listen(Manner::Plain, standing).await
+        Self::listen(Manner::Plain, Standing::Script(standing)).await
+    }
+
+    /// Starts a fake that plays for each request what `answer` says. Requests are not recorded: there may be
+    /// any number of them, and `answer` sees each.
+    pub async fn answering(answer: impl Fn(&Call) -> Script + Send + Sync + 'static) -> Result<Self> {
+        Self::listen(Manner::Plain, Standing::Answer(Arc::new(answer))).await
     }
 
     /// Starts a fake that speaks TLS.
     pub async fn start_tls(standing: Script, certificate: Certificate<'_>) -> Result<Self> {
-        Self::listen(Manner::Tls(certificate.acceptor()?), standing).await
+        Self::listen(Manner::Tls(certificate.acceptor()?), Standing::Script(standing)).await
     }
 
     /// Starts a fake that takes connections and never reads from them, nor writes to them.
     pub async fn deaf() -> Result<Self> {
-        Self::listen(Manner::Deaf, Script::silence()).await
+        Self::listen(Manner::Deaf, Standing::Script(Script::silence())).await
     }
 
     /// An address where nobody listens, for as long as what is returned lives.
@@ -93,12 +100,12 @@ impl FakeProvider {
         Refusing::new()
     }
 
-    async fn listen(manner: Manner, standing: Script) -> Result<Self> {
+    async fn listen(manner: Manner, standing: Standing) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port")?;
         Self::accepting(listener, manner, standing)
     }
 
-    fn accepting(listener: TcpListener, manner: Manner, standing: Script) -> Result<Self> {
+    fn accepting(listener: TcpListener, manner: Manner, standing: Standing) -> Result<Self> {
         let scheme = if matches!(manner, Manner::Tls(_)) { "https" } else { "http" };
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(standing));
@@ -125,7 +132,7 @@ impl FakeProvider {
 
     /// Plays `script` whenever the queue is empty.
     pub fn always(&self, script: Script) {
-        self.shared.state().standing = script;
+        self.shared.state().standing = Standing::Script(script);
     }
 
     /// All requests so far, in order of arrival.
@@ -205,6 +212,16 @@ async fn serve(mut socket: impl connection::Socket, shared: &Shared) {
     }
 }
 
+/// What is played when the queue is empty.
+#[derive(Clone)]
+enum Standing {
+    Script(Script),
+    Answer(Arc<dyn Fn(&Call) -> Script + Send + Sync>),
+}
+
+/// The place of a call among those that are recorded, if it is.
+type Number = Option<usize>;
+
 /// What the connections and the test's handle have in common.
 struct Shared {
     state: Mutex<State>,
@@ -213,13 +230,13 @@ struct Shared {
 
 struct State {
     queue: VecDeque<Script>,
-    standing: Script,
+    standing: Standing,
     calls: Vec<Call>,
     connections: usize,
 }
 
 impl Shared {
-    fn new(standing: Script) -> Self {
+    fn new(standing: Standing) -> Self {
         let state = State { queue: VecDeque::new(), standing, calls: Vec::new(), connections: 0 };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
@@ -229,17 +246,25 @@ impl Shared {
     }
 
     /// Notes a call; its number and what to play for it.
-    fn record(&self, call: Call) -> (usize, Script) {
+    fn record(&self, call: Call) -> (Number, Script) {
         let mut state = self.state();
+        let standing = state.queue.pop_front().map_or_else(|| state.standing.clone(), Standing::Script);
+        let script = match standing {
+            Standing::Script(script) => script,
+            Standing::Answer(answer) => {
+                drop(state);
+                return (None, answer(&call));
+            }
+        };
         let number = state.calls.len();
         state.calls.push(call);
-        let script = state.queue.pop_front().unwrap_or_else(|| state.standing.clone());
         drop(state);
         self.changed.notify_waiters();
-        (number, script)
+        (Some(number), script)
     }
 
-    fn change(&self, number: usize, change: impl FnOnce(&mut Call)) {
+    fn change(&self, number: Number, change: impl FnOnce(&mut Call)) {
+        let Some(number) = number else { return };
         if let Some(call) = self.state().calls.get_mut(number) {
             change(call);
         }

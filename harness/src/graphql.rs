@@ -38,6 +38,13 @@ impl GraphqlClient {
         Ok(Self { http, url: url.into(), token: token.map(str::to_owned) })
     }
 
+    /// A client of another endpoint with another token that shares this one's connections: of many clients, not
+    /// each is to have some of its own.
+    #[must_use]
+    pub fn sharing(&self, url: impl Into<String>, token: &str) -> Self {
+        Self { http: self.http.clone(), url: url.into(), token: Some(token.to_owned()) }
+    }
+
     /// Sends a document and its variables the usual way.
     pub async fn post(&self, query: &str, variables: Value) -> Result<Reply> {
         self.post_json(&json!({ "query": query, "variables": variables })).await

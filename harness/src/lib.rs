@@ -11,7 +11,9 @@
 //! - [`google`]: a service account of Google Cloud.
 //! - [`gitlab`]: a GitLab instance with a small world, as far as the server asks one.
 //! - [`redis`]: a real Redis that can be stopped, killed, frozen, full and slow to load.
+//! - [`chaos`]: all of it together, under load, with a ledger that judges.
 
+pub mod chaos;
 pub mod fake_provider;
 pub mod gitlab;
 pub mod google;

@@ -12,8 +12,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, ChildStdout, Command},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::{Child, ChildStdin, ChildStdout, Command},
     time::timeout,
 };
 
@@ -75,6 +75,11 @@ impl Home {
         self.path().join("config.yaml")
     }
 
+    /// Leaves the folder where it is when this is dropped, for a look at it.
+    pub fn keep(&mut self) {
+        self.folder.disable_cleanup(true);
+    }
+
     /// Reads a file of the folder.
     pub fn read(&self, file: &str) -> Result<String> {
         fs::read_to_string(self.path().join(file)).with_context(|| format!("cannot read {file}"))
@@ -96,6 +101,11 @@ impl Home {
             }
         }
         command
+    }
+
+    /// Runs `binary` from now on: what the old one left in the folder is the new one's.
+    pub fn set_binary(&mut self, binary: impl Into<PathBuf>) {
+        self.binary = binary.into();
     }
 
     /// Runs the binary with `arguments` to its end.
@@ -148,6 +158,11 @@ impl TestServer {
     #[must_use]
     pub fn home(&self) -> &Home {
         &self.home
+    }
+
+    /// To change what the next start finds.
+    pub fn home_mut(&mut self) -> &mut Home {
+        &mut self.home
     }
 
     #[must_use]
@@ -215,6 +230,21 @@ impl TestServer {
         self.log()
     }
 
+    /// Writes a line to the process's standard input.
+    pub async fn tell(&mut self, line: &str) -> Result<()> {
+        let stdin = &mut self.process.stdin;
+        stdin.write_all(format!("{line}\n").as_bytes()).await.context("the server reads nothing")
+    }
+
+    /// The most memory the process has held at any time, in bytes.
+    pub fn highest_memory_bytes(&self) -> Result<u64> {
+        let pid = self.pid().context("the server has ended already")?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.context("no VmHWM")?.trim().trim_end_matches(" kB").parse::<u64>()?;
+        Ok(kibibytes * 1_024)
+    }
+
     /// Kills the process at once, as the kernel does when memory runs out; nothing is flushed.
     pub async fn kill9(&mut self) -> Result<()> {
         self.process.child.kill().await.context("cannot kill the server")
@@ -248,6 +278,8 @@ const STDERR: &str = "stderr.log";
 
 struct Process {
     child: Child,
+    /// Not the child's any more: waiting for it would close it.
+    stdin: ChildStdin,
     address: SocketAddr,
 }
 
@@ -255,14 +287,15 @@ impl Process {
     async fn start(home: &Home) -> Result<Self> {
         let errors = File::options().create(true).append(true).open(home.path().join(STDERR))?;
         let mut command = home.command(&["serve", "--config"]);
-        command.arg(home.config_path()).stdout(Stdio::piped()).stderr(errors);
+        command.arg(home.config_path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
         let mut child = command.spawn().context("cannot start the server")?;
+        let stdin = child.stdin.take().context("the server has no standard input")?;
         let stdout = child.stdout.take().context("the server has no standard output")?;
         let found = timeout(PATIENCE, address_in(stdout)).await;
         let address = found.map_err(|_| anyhow!("the server never said where it listens")).flatten();
         let address =
             address.with_context(|| format!("standard error: {}", home.read(STDERR).unwrap_or_default()))?;
-        let process = Self { child, address };
+        let process = Self { child, stdin, address };
         process.answers().await?;
         Ok(process)
     }

@@ -20,6 +20,8 @@ pub(super) struct Chunker {
     answer: String,
     /// Where in `answer` the text begins that is not in a chunk yet.
     gathered_from: usize,
+    /// Where the last chunk begins.
+    last_from: usize,
     flush_at: Option<Instant>,
 }
 
@@ -59,6 +61,7 @@ impl Chunker {
             made: 0,
             answer: String::new(),
             gathered_from: 0,
+            last_from: 0,
             flush_at: None,
         }
     }
@@ -98,6 +101,7 @@ impl Chunker {
             return Err(TooLong::Chunks);
         }
         self.made += 1;
+        self.last_from = self.gathered_from;
         self.gathered_from = self.answer.len();
         Ok(Some(Chunk { id: self.made, content }))
     }
@@ -105,6 +109,12 @@ impl Chunker {
     /// The text of all chunks so far. What was gathered, or refused, after the last of them is not in it.
     pub(super) fn into_shown(mut self) -> String {
         self.answer.truncate(self.gathered_from);
+        self.answer
+    }
+
+    /// The same when the last of them reached nobody.
+    pub(super) fn into_shown_but_the_last(mut self) -> String {
+        self.answer.truncate(self.last_from);
         self.answer
     }
 
@@ -123,6 +133,15 @@ mod tests {
     fn chunker(gather_after_chunks: u32, max_chunks: u32, max_answer_bytes: usize) -> Chunker {
         let limits = Limits { gather_after_chunks, max_chunks, max_answer_bytes, ..Limits::default() };
         Chunker::new(&limits, false)
+    }
+
+    #[tokio::test]
+    async fn a_chunk_that_reached_nobody_was_not_shown() {
+        let mut chunker = chunker(10, 10, 100);
+        for delta in ["one ", "two ", "three"] {
+            chunker.push(delta, Instant::now()).unwrap();
+        }
+        assert_eq!(chunker.into_shown_but_the_last(), "one two ");
     }
 
     #[tokio::test]

@@ -42,6 +42,8 @@ enum End {
     Finished,
     Cancelled,
     Failed(Failure),
+    /// The Broadcaster panicked with the last chunk in hand: the answer would have a hole.
+    ChunkLost,
     /// The model did its part, and its answer is none that can be kept; with the reason, for the log.
     Unfit(&'static str),
 }
@@ -111,10 +113,7 @@ impl Run {
         tokio::select! {
             // First of all it is handed over: what has become a chunk counts as shown.
             biased;
-            taken = self.chunks.send(produced) => {
-                // Lost only to a panic of the Broadcaster: the answer would have a hole.
-                taken.map_err(|_| End::Failed(Failure::internal(Hop::Broadcaster)))
-            }
+            taken = self.chunks.send(produced) => taken.map_err(|_| End::ChunkLost),
             () = self.cancel.cancelled() => Err(End::Cancelled),
             () = sleep_until(self.deadline.timer) => {
                 Err(End::Failed(Failure::deadline_exceeded(Hop::Completion)))
@@ -138,6 +137,10 @@ fn outcome(end: End, chunker: Chunker, steps: &[Modifier]) -> (Outcome, Option<&
     match end {
         End::Cancelled => (Outcome::Cancelled { partial: chunker.into_shown() }, None),
         End::Failed(failure) => (Outcome::Failed { failure, partial: chunker.into_shown() }, None),
+        End::ChunkLost => {
+            let failure = Failure::internal(Hop::Broadcaster);
+            (Outcome::Failed { failure, partial: chunker.into_shown_but_the_last() }, None)
+        }
         End::Unfit(what) => (malformed(chunker.into_shown()), Some(what)),
         // An answer without any text has not finished, so that only steps may find that there is none.
         End::Finished => match modifiers::apply(steps, chunker.into_answer()) {

@@ -1,5 +1,7 @@
 //! Panics in any actor at any message.
 
+use std::sync::atomic::AtomicUsize;
+
 use super::*;
 
 /// Every message a request meets on its way, with the actor that takes it.
@@ -41,7 +43,9 @@ async fn a_panic_in_any_actor_at_any_message_ends_that_request_typed_and_harms_n
                 drop(gate);
                 let filter = everything_of(ALICE, request_id);
                 let mut subscription = tree.entrance().subscribe(filter).await.unwrap();
-                let last = to_the_final(&mut subscription).await.pop().unwrap();
+                let events = to_the_final(&mut subscription).await;
+                let last = events.last().unwrap();
+                assert_eq!(text(&events), last.message.content, "{actor} at {message}: shown, and kept");
                 let stored = world.store.ended(request_id).expect("a terminal");
                 let failed = matches!(stored.outcome, Outcome::Failed { .. });
                 assert_eq!(failed, last.failure.is_some(), "{actor} at {message}: said what is not stored");
@@ -58,6 +62,34 @@ async fn a_panic_in_any_actor_at_any_message_ends_that_request_typed_and_harms_n
         let events = answer(&world, tree.entrance(), "alice", ALICE).await;
         assert_eq!(text(&events), "Hello world.", "{actor} at {message}");
     }
+}
+
+#[actix::test]
+async fn an_end_that_a_panic_of_cache_met_is_written_all_the_same() {
+    tokio::time::pause();
+    let world = World { inspector: Some(panic_once("cache", "Ended")), ..World::default() };
+    let tree = start(&world);
+    let events = answer(&world, tree.entrance(), "alice", ALICE).await;
+    assert_eq!(text(&events), "Hello world.");
+    let last = events.last().unwrap();
+    assert!(last.failure.is_none(), "{last:?}");
+}
+
+#[actix::test]
+async fn a_chunk_that_a_panic_of_the_broadcaster_took_is_not_said_to_have_been_shown() {
+    tokio::time::pause();
+    let taken = AtomicUsize::new(0);
+    let inspector: Inspector = Arc::new(move |at, message| {
+        let is_chunk = at == "broadcaster" && message == "ChunkProduced";
+        assert!(!(is_chunk && taken.fetch_add(1, SeqCst) == 1), "injected at the second chunk");
+    });
+    let world = World { inspector: Some(inspector), ..World::default() };
+    let tree = start(&world);
+    let events = answer(&world, tree.entrance(), "alice", ALICE).await;
+    let last = events.last().unwrap();
+    assert_eq!(last.failure.as_ref().map(|failure| failure.code), Some(Code::Internal));
+    assert!(!text(&events).is_empty());
+    assert_eq!(text(&events), last.message.content);
 }
 
 /// Panics once at one message of one actor, when told to, and notes the time.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result};
 use tokio::net::TcpSocket;
 
-use super::{FakeProvider, Manner, Script};
+use super::{FakeProvider, Manner, Script, Standing};
 
 pub struct Refusing {
     socket: TcpSocket,
@@ -28,7 +28,7 @@ impl Refusing {
 
     /// Begins to listen at this address.
     pub fn open(self, standing: Script) -> Result<FakeProvider> {
-        FakeProvider::accepting(self.socket.listen(1024)?, Manner::Plain, standing)
+        FakeProvider::accepting(self.socket.listen(1024)?, Manner::Plain, Standing::Script(standing))
     }
 }
 

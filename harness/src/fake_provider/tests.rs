@@ -52,6 +52,14 @@ async fn queued_scripts_are_played_in_order_before_the_standing_one() {
 }
 
 #[tokio::test]
+async fn an_answer_can_be_made_of_what_is_asked() {
+    let provider = FakeProvider::answering(|call| Script::body(200, "text/plain", call.path.as_str()));
+    let provider = provider.await.unwrap();
+    let answer = call(&provider).await.unwrap().text().await.unwrap();
+    assert_eq!((answer.as_str(), provider.calls().len()), ("/v1/chat/completions", 0));
+}
+
+#[tokio::test]
 async fn an_answer_cut_at_every_byte_is_the_same_answer() {
     let whole = anthropic::answer(&["Grüße", "…"]);
     let provider = FakeProvider::start(whole.clone().in_pieces_of(1)).await.unwrap();
