@@ -1,8 +1,5 @@
 //! The server as `duologue serve` runs it, with panics to order: a line such as `panic auth 2` on its standard input
 //! makes the next two messages of that actor panic in its hands. Serves until its standard input ends.
-//!
-//! It logs how long it took from each panic until the actor had its next message in hand: no less than what
-//! its restart took.
 
 use std::{
     collections::HashMap,
@@ -18,7 +15,7 @@ use duologue::{
     env_file::Environment,
     logging::{self, Audience},
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::sync::oneshot;
 
 fn main() -> anyhow::Result<()> {
     let Arguments { config, .. } = Arguments::parse();
@@ -50,40 +47,32 @@ fn read_orders(orders: Arc<Orders>) -> oneshot::Receiver<()> {
     ended
 }
 
-/// Panics that are still to be made, and those nothing has followed yet.
+/// Panics that are still to be made, by actor.
 #[derive(Default)]
-struct Orders {
-    panics: Mutex<HashMap<String, u32>>,
-    panicked: Mutex<HashMap<&'static str, Instant>>,
-}
+struct Orders(Mutex<HashMap<String, u32>>);
 
 impl Orders {
     fn give(&self, actor: &str, times: u32) {
-        lock(&self.panics).insert(actor.to_owned(), times);
+        self.panics().insert(actor.to_owned(), times);
     }
 
     #[allow(clippy::panic, reason = "that is what was ordered")]
-    fn carry_out(&self, actor: &'static str) {
-        if let Some(panicked) = lock(&self.panicked).remove(actor) {
-            let milliseconds = panicked.elapsed().as_secs_f64() * 1_000.0;
-            tracing::warn!(actor, milliseconds, "took a message again");
-        }
+    fn carry_out(&self, actor: &str) {
         if self.is_due(actor) {
-            lock(&self.panicked).insert(actor, Instant::now());
             panic!("as ordered");
         }
     }
 
     fn is_due(&self, actor: &str) -> bool {
-        let mut panics = lock(&self.panics);
+        let mut panics = self.panics();
         let Some(left) = panics.get_mut(actor).filter(|left| **left > 0) else {
             return false;
         };
         *left -= 1;
         true
     }
-}
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    fn panics(&self) -> MutexGuard<'_, HashMap<String, u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

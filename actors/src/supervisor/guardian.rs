@@ -45,17 +45,17 @@ async fn keep_alive<A>(
     A: Actor<Context = Context<A>> + Supervised,
 {
     // `None`: run it. `Some(place)`: it panicked there and has to be restarted first.
-    let mut panicked = None;
+    let mut panicked: Option<(Instant, panics::Place)> = None;
     loop {
-        let Some(place) = panicked.take() else {
+        let Some((at, place)) = panicked.take() else {
             match panics::catch(poll_fn(|cx| Pin::new(&mut running).poll(cx))).await {
                 Ok(()) => return,
-                Err(place) => panicked = Some(place),
+                Err(place) => panicked = Some((Instant::now(), place)),
             }
             continue;
         };
         vitals.panicked(&place);
-        match intensity.panicked(Instant::now()) {
+        match intensity.panicked(at) {
             Verdict::GiveUp => {
                 tracing::error!(actor = vitals.name(), "actor panics too often, giving up");
                 // Nobody listens when the tree is being taken down already.
@@ -65,9 +65,9 @@ async fn keep_alive<A>(
             Verdict::RestartAfter(wait) => tokio::time::sleep(wait).await,
         }
         match panics::catch_now(|| running.restart()) {
-            Ok(true) => vitals.restarted(),
+            Ok(true) => vitals.restarted(at.elapsed()),
             Ok(false) => return,
-            Err(place) => panicked = Some(place),
+            Err(place) => panicked = Some((Instant::now(), place)),
         }
     }
 }

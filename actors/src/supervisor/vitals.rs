@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use serde::Serialize;
@@ -73,7 +73,10 @@ impl Vitals {
         *self.last_panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(place.to_owned());
     }
 
-    pub(crate) fn restarted(&self) {
+    /// It takes messages again, so long after its panic.
+    pub(crate) fn restarted(&self, after: Duration) {
+        let milliseconds = after.as_secs_f64() * 1_000.0;
+        tracing::warn!(actor = self.name, milliseconds, "actor restarted");
         self.restarts.fetch_add(1, Relaxed);
         *self.alive_since.lock().unwrap_or_else(PoisonError::into_inner) = self.clock.now();
     }

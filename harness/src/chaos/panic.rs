@@ -75,15 +75,15 @@ async fn each_actor(plan: &Plan, subject: &mut Subject, report: &mut Report) -> 
         }
         say(format_args!("        cycle {cycle} of {cycles}: each actor panicked and works again"));
     }
-    report.time(slowest, RESTARTED_WITHIN, "longest time from a panic to the actor's next message");
+    report.time(slowest, RESTARTED_WITHIN, "longest time from a panic to the actor's restart");
     Ok(u64::from(cycles) * ACTORS.len() as u64)
 }
 
-/// Waits until `actor` has taken messages again after `times` panics; how long each took.
+/// Waits until `actor` was restarted after `times` panics; how long each took.
 async fn restarts(subject: &mut Subject, actor: &str, times: usize) -> Result<Vec<Duration>> {
     let seen = async {
         loop {
-            let took = took_again(&subject.server().log()?, actor);
+            let took = restarted(&subject.server().log()?, actor);
             if took.len() >= times {
                 return Ok(took);
             }
@@ -94,10 +94,10 @@ async fn restarts(subject: &mut Subject, actor: &str, times: usize) -> Result<Ve
 }
 
 /// What the log says of an actor's restarts.
-fn took_again(log: &str, actor: &str) -> Vec<Duration> {
+fn restarted(log: &str, actor: &str) -> Vec<Duration> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines
-        .filter(|line| line.get("message").is_some_and(|message| message == "took a message again"))
+        .filter(|line| line.get("message").is_some_and(|message| message == "actor restarted"))
         .filter(|line| line.get("actor").is_some_and(|of| of == actor))
         .filter_map(|line| Some(Duration::from_secs_f64(line.get("milliseconds")?.as_f64()? / 1_000.0)))
         .collect()
@@ -142,10 +142,10 @@ mod tests {
     #[test]
     fn restarts_are_read_from_the_log() {
         let log = "no JSON\n\
-                   {\"message\":\"took a message again\",\"actor\":\"auth\",\"milliseconds\":1.5}\n\
-                   {\"message\":\"took a message again\",\"actor\":\"cache\",\"milliseconds\":2.0}\n\
+                   {\"message\":\"actor restarted\",\"actor\":\"auth\",\"milliseconds\":1.5}\n\
+                   {\"message\":\"actor restarted\",\"actor\":\"cache\",\"milliseconds\":2.0}\n\
                    {\"message\":\"actor panicked\",\"actor\":\"auth\"}\n";
-        assert_eq!(took_again(log, "auth"), [Duration::from_micros(1_500)]);
-        assert!(took_again(log, "policy").is_empty());
+        assert_eq!(restarted(log, "auth"), [Duration::from_micros(1_500)]);
+        assert!(restarted(log, "policy").is_empty());
     }
 }

@@ -1,6 +1,9 @@
 //! `redis`: the store of conversations is frozen, killed and full, and requests go on as if it were not.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -24,8 +27,8 @@ pub const SECONDS: (u64, u64) = (2, 30);
 const USERS: u64 = 8;
 const CLIENTS: u64 = 16;
 
-/// Within this time after Redis is back, everything that was said meanwhile is there.
-const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(20);
+/// Within this time after Redis is back, everything that was said meanwhile is in it.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Between two looks whether it is.
 const LOOK: Duration = Duration::from_millis(200);
@@ -66,7 +69,7 @@ pub async fn run(plan: &Plan, report: &mut Report) -> Result<()> {
         go_on_without(fault, &mut redis, &load, plan, report).await?;
     }
     load.finish().await;
-    caught_up(&mut stage, &load.shared().all_accepted(), report).await?;
+    whole(&mut stage, &load.shared().all_accepted(), report).await?;
     let judgement = stage.judge(load).await?;
     report.nothing_accepted_is_lost(&judgement);
     report.check(judgement.refused.is_empty(), "nothing was refused while Redis was away");
@@ -87,9 +90,55 @@ async fn go_on_without(
     sleep(Duration::from_secs(plan.seconds(SECONDS))).await;
     let went_on = until_more_end(load).await;
     let ended = load.counts().ended_so_far() - before;
+    let asked = load.shared().all_accepted();
     fault.end(redis).await?;
+    let back = Instant::now();
     report.check(went_on.is_ok(), format_args!("{ended} requests ended with Redis {fault:?}"));
+    caught_up(redis, &asked, back, report).await
+}
+
+/// Checks that the questions of all that was accepted by then are in Redis itself soon after it is back.
+async fn caught_up(
+    redis: &RedisServer,
+    asked: &[Accepted],
+    back: Instant,
+    report: &mut Report,
+) -> Result<()> {
+    let missing = loop {
+        let missing = missing_in(redis, asked).await?;
+        if missing.is_empty() || back.elapsed() > CAUGHT_UP_WITHIN {
+            break missing;
+        }
+        sleep(LOOK).await;
+    };
+    let (count, took) = (asked.len(), back.elapsed());
+    report.none(
+        &missing,
+        format_args!(
+            "of {count} questions not in Redis {took:?} after its return, bound {CAUGHT_UP_WITHIN:?}"
+        ),
+    );
     Ok(())
+}
+
+/// The requests of which nothing is in their user's stream.
+async fn missing_in(redis: &RedisServer, asked: &[Accepted]) -> Result<Vec<String>> {
+    let mut streams: HashMap<User, HashSet<String>> = HashMap::new();
+    for user in asked.iter().map(|request| request.user).collect::<HashSet<_>>() {
+        streams.insert(user, requests_in(redis, user).await?);
+    }
+    let is_there = |request: &Accepted| {
+        streams.get(&request.user).is_some_and(|stream| stream.contains(&request.request_id))
+    };
+    Ok(asked.iter().filter(|request| !is_there(request)).map(|request| request.request_id.clone()).collect())
+}
+
+/// The requests that messages in the user's stream belong to.
+async fn requests_in(redis: &RedisServer, user: User) -> Result<HashSet<String>> {
+    type Entry = (String, Vec<(String, String)>);
+    let entries: Vec<Entry> = redis.run(&["XRANGE", &format!("ai_chat:{user}"), "-", "+"]).await?;
+    let fields = entries.into_iter().flat_map(|(_, fields)| fields);
+    Ok(fields.filter(|(name, _)| name == "request_id").map(|(_, value)| value).collect())
 }
 
 /// Waits until each client may have heard an end once more.
@@ -116,8 +165,8 @@ impl Fault {
     }
 }
 
-/// Checks that the conversations have everything soon after Redis is back: a question and an answer each.
-async fn caught_up(stage: &mut Stage, accepted: &[Accepted], report: &mut Report) -> Result<()> {
+/// Checks that the conversations have everything: a question and an answer each.
+async fn whole(stage: &mut Stage, accepted: &[Accepted], report: &mut Report) -> Result<()> {
     let end = Instant::now() + CAUGHT_UP_WITHIN;
     let incomplete = loop {
         let incomplete = incomplete(stage, accepted).await?;
