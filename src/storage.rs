@@ -347,12 +347,7 @@ mod tests {
     };
 
     fn config(folder: &TempDir) -> StorageConfig {
-        StorageConfig {
-            path: folder.path().to_owned(),
-            durability: Durability::Fsync,
-            max_bytes: 1 << 30,
-            reserve_bytes: 1 << 20,
-        }
+        StorageConfig::in_folder(folder.path())
     }
 
     fn open(folder: &TempDir) -> Storage {

@@ -18,6 +18,19 @@ pub struct StorageConfig {
     pub reserve_bytes: u64,
 }
 
+#[cfg(test)]
+impl StorageConfig {
+    /// Safe, and with room, in this folder.
+    pub fn in_folder(path: &std::path::Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            durability: Durability::Fsync,
+            max_bytes: 1 << 30,
+            reserve_bytes: 1 << 20,
+        }
+    }
+}
+
 /// What a write has survived when it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]

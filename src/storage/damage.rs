@@ -76,7 +76,7 @@ pub(super) fn salvage(
     findings.extend(copy::readable(&source, &target));
     close(target, &fresh)?;
     // What is in the log belongs to the file that goes, and must not be taken for that of the new one.
-    source.pragma_update(None, "wal_checkpoint", "TRUNCATE").ok();
+    source.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).ok();
     drop(source);
     for log in logs(path) {
         remove_if_there(&log).map_err(damaged)?;

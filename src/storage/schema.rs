@@ -148,11 +148,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{
-        config::{Durability, StorageConfig},
-        conversation::outbox::Outbox,
-        storage::Storage,
-    };
+    use crate::{config::StorageConfig, conversation::outbox::Outbox, storage::Storage};
 
     /// A data folder that a server of this version left behind when it was killed with requests under way. The
     /// write-ahead log is beside the database, as it was.
@@ -171,12 +167,7 @@ mod tests {
     async fn the_data_folder_of_every_version_opens_and_nothing_of_it_is_lost() {
         for left_behind in 1..=VERSION {
             let folder = left_by(left_behind);
-            let config = StorageConfig {
-                path: folder.path().to_owned(),
-                durability: Durability::Fsync,
-                max_bytes: 1 << 30,
-                reserve_bytes: 1 << 20,
-            };
+            let config = StorageConfig::in_folder(folder.path());
             let storage = Storage::open(&config, ConversationLimits::default()).unwrap();
             assert_eq!(storage.damage(), None, "version {left_behind}");
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{ALICE, ROOT, ask_to_the_end, chat, messages, start};
+use crate::support::{ALICE, ROOT, ask_to_the_end, chat, home, messages, start};
 
 const PAGE: &str =
     "query page($first: Int, $last: Int, $after: String, $before: String, $roles: [AiMessageRole!]) {
@@ -60,6 +60,27 @@ async fn the_conversation_can_be_paged_through_in_both_directions() {
 
     let questions = contents(&page(json!({ "roles": ["USER"] })).await);
     assert_eq!(questions, ["one?", "two?", "three?"]);
+}
+
+#[tokio::test]
+async fn whoever_pages_on_when_their_place_has_left_the_conversation_misses_nothing_that_is_there() {
+    let mut home = home();
+    home.set("conversation", "max_messages", 4).unwrap();
+    let server = home.serve().await.unwrap();
+    let client = server.graphql(ALICE).unwrap();
+    ask_to_the_end(&server, ALICE, chat("one?", None)).await;
+    let first = client.post(PAGE, json!({ "first": 1 })).await.unwrap();
+    let place = first.at("/data/aiMessages/pageInfo/endCursor");
+    for question in ["two?", "three?"] {
+        ask_to_the_end(&server, ALICE, chat(question, None)).await;
+    }
+    let rest = client.post(PAGE, json!({ "after": place, "roles": ["USER"] })).await.unwrap();
+    assert_eq!(rest.at("/data/aiMessages/nodes/0/content"), "two?", "{}", rest.text);
+    assert_eq!(rest.at("/data/aiMessages/nodes/1/content"), "three?", "{}", rest.text);
+    assert_eq!(rest.at("/data/aiMessages/pageInfo/hasPreviousPage"), false);
+
+    let none = client.post(PAGE, json!({ "after": "yesterday" })).await.unwrap();
+    assert_eq!(none.error_messages(), ["after is not a cursor of aiMessages"]);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    config::{Durability, StorageConfig},
+    config::StorageConfig,
     storage::{
         Storage,
         conversation::a_message,
@@ -19,15 +19,6 @@ use crate::{
         journal::{a_terminal, an_accepted, at},
     },
 };
-
-fn config(folder: &Path) -> StorageConfig {
-    StorageConfig {
-        path: folder.to_owned(),
-        durability: Durability::Fsync,
-        max_bytes: 1 << 30,
-        reserve_bytes: 1 << 20,
-    }
-}
 
 /// Everything a store shows, each record as one text.
 type Shown = HashSet<String>;
@@ -52,7 +43,8 @@ async fn shown(storage: &Storage) -> Shown {
 /// A store with some of everything, closed; its folder and what it shows.
 async fn a_store() -> (TempDir, Shown) {
     let folder = tempfile::tempdir().unwrap();
-    let storage = Storage::open(&config(folder.path()), ConversationLimits::default()).unwrap();
+    let storage =
+        Storage::open(&StorageConfig::in_folder(folder.path()), ConversationLimits::default()).unwrap();
     for second in 0..30 {
         let record = an_accepted(second);
         storage.accept(record.clone(), None).await.unwrap();
@@ -71,7 +63,8 @@ async fn a_store() -> (TempDir, Shown) {
 async fn shown_of(content: &[u8]) -> Option<(Shown, Option<Damage>)> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(FILE_NAME), content).unwrap();
-    let storage = match Storage::open(&config(folder.path()), ConversationLimits::default()) {
+    let storage = match Storage::open(&StorageConfig::in_folder(folder.path()), ConversationLimits::default())
+    {
         Ok(storage) => storage,
         Err(error) => {
             // It is as it was, for a person to look at.
@@ -87,7 +80,8 @@ async fn shown_of(content: &[u8]) -> Option<(Shown, Option<Damage>)> {
     // What was put right is sound.
     storage.accept(an_accepted(99), None).await.unwrap();
     storage.close().await;
-    let again = Storage::open(&config(folder.path()), ConversationLimits::default()).unwrap();
+    let again =
+        Storage::open(&StorageConfig::in_folder(folder.path()), ConversationLimits::default()).unwrap();
     assert_eq!(again.damage(), None);
     Some((shown, damage))
 }

@@ -2,21 +2,12 @@ use tempfile::TempDir;
 
 use super::*;
 
-fn config(folder: &Path) -> StorageConfig {
-    StorageConfig {
-        path: folder.to_owned(),
-        durability: Durability::Fsync,
-        max_bytes: 1 << 30,
-        reserve_bytes: 1 << 20,
-    }
-}
-
 fn open_in(folder: &TempDir) -> Connection {
-    open_writer(&config(folder.path())).unwrap().connection
+    open_writer(&StorageConfig::in_folder(folder.path())).unwrap().connection
 }
 
 fn refused(folder: &TempDir) -> OpenError {
-    open_writer(&config(folder.path())).err().unwrap()
+    open_writer(&StorageConfig::in_folder(folder.path())).err().unwrap()
 }
 
 fn pragma<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> T {
@@ -125,7 +116,7 @@ fn nobody_else_on_the_machine_can_read_conversations() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("a/data");
     create_folder(&folder).unwrap();
-    let opened = open_writer(&config(&folder)).unwrap();
+    let opened = open_writer(&StorageConfig::in_folder(&folder)).unwrap();
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
     let log = folder.join(format!("{FILE_NAME}-wal"));
     for file in [&opened.place.path(), &log] {
