@@ -18,6 +18,7 @@ use async_graphql::{
         InputValue, ObjectAccessor, ResolverContext, Schema, SchemaBuilder, Subscription, SubscriptionField,
         SubscriptionFieldFuture, TypeRef,
     },
+    parser::parse_query,
     value,
 };
 use duologue_actors::{
@@ -35,7 +36,7 @@ use super::{
     GraphqlRequest,
     ai_cancel::request_id,
     ai_message::{self, AI_MESSAGE},
-    error, scalars,
+    error, root_fragments, scalars,
 };
 
 pub(super) const SUBSCRIPTION: &str = "Subscription";
@@ -207,7 +208,13 @@ fn run(
     events: Option<UnboundedReceiver<Arc<ChatMessage>>>,
 ) -> BoxStream<'static, Response> {
     let feed = Feed { identity: identity.clone(), registered, events: Mutex::new(events) };
-    schema.execute_stream(request.to_engine().data(feed))
+    let mut engine_request = request.to_engine().data(feed);
+    // Documents that cannot be parsed were refused before; the engine would say so again.
+    if let Ok(mut document) = parse_query(&request.query) {
+        root_fragments::inline(&mut document);
+        engine_request.set_parsed_query(document);
+    }
+    schema.execute_stream(engine_request)
 }
 
 /// What a frame says beside its message: which model answered, and of a failure what programs need.
