@@ -157,9 +157,7 @@ impl Prepared {
             Resume::Replayed => "REPLAYED",
             Resume::Reset => "RESET",
         };
-        let mut data = async_graphql::indexmap::IndexMap::new();
-        data.insert(async_graphql::Name::new(&self.inner.response_key), Value::Null);
-        let response = Response::new(Value::Object(data))
+        let response = Response::new(self.inner.nothing())
             .extension("subscribed", value!(true))
             .extension("resume", value!(resume));
         error::to_bytes(&response)
@@ -172,6 +170,10 @@ impl Prepared {
         }
         let mut response = self.run_with(event).await;
         error::classify(&mut response);
+        if response.data == Value::Null {
+            // GitLab's clients look into `data` without asking whether it is there.
+            response.data = self.inner.nothing();
+        }
         response.extensions.extend(extensions(event));
         let bytes = error::to_bytes(&response);
         event.keep_encoding(&self.inner.encoding_key, bytes.clone());
@@ -193,6 +195,12 @@ impl Prepared {
 }
 
 impl Inner {
+    /// The data of a frame without a message.
+    fn nothing(&self) -> Value {
+        let key = async_graphql::Name::new(&self.response_key);
+        Value::Object(async_graphql::indexmap::IndexMap::from_iter([(key, Value::Null)]))
+    }
+
     fn start(&self) -> Rendering {
         let (events, fed) = unbounded();
         let responses = run(&self.schema, &self.request, &self.identity, Arc::default(), Some(fed));

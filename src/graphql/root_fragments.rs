@@ -16,6 +16,12 @@ use super::ai_completion_response::SUBSCRIPTION;
 
 type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
 
+/// What a fragment on the root brings.
+struct Inside<'d> {
+    directives: &'d [Positioned<Directive>],
+    selections: &'d [Positioned<Selection>],
+}
+
 /// Puts the fields of fragments on the root of subscriptions in their places. There must be no circle of
 /// fragments; what is no fragment on that root is left for the engine to judge.
 pub fn inline(document: &mut ExecutableDocument) {
@@ -51,18 +57,18 @@ fn put_fields(
             return;
         }
         match on_root(&selection.node, fragments) {
-            Some((own, inside)) => put_fields(fields, inside, &[directives, own].concat(), fragments),
+            Some(inside) => {
+                let directives = [directives, inside.directives].concat();
+                put_fields(fields, inside.selections, &directives, fragments);
+            }
             None => fields.push(with_directives(selection.clone(), directives)),
         }
     }
 }
 
-/// The directives and the selections of a fragment on the root; `None` of everything else.
-fn on_root<'d>(
-    selection: &'d Selection,
-    fragments: &'d Fragments,
-) -> Option<(&'d [Positioned<Directive>], &'d [Positioned<Selection>])> {
-    let (own, condition, inside) = match selection {
+/// The fragment on the root that is selected; `None` for everything else.
+fn on_root<'d>(selection: &'d Selection, fragments: &'d Fragments) -> Option<Inside<'d>> {
+    let (directives, condition, selection_set) = match selection {
         Selection::Field(_) => return None,
         Selection::FragmentSpread(spread) => {
             let fragment = &fragments.get(&spread.node.fragment_name.node)?.node;
@@ -73,7 +79,7 @@ fn on_root<'d>(
             (&fragment.directives, fragment.type_condition.as_ref(), &fragment.selection_set)
         }
     };
-    is_on_root(condition).then_some((own, &inside.node.items))
+    is_on_root(condition).then_some(Inside { directives, selections: &selection_set.node.items })
 }
 
 fn with_directives(

@@ -1,13 +1,11 @@
 //! ActionCable: its frames, its refusals and its pings, and that an answer reaches who subscribes over it,
 //! whenever that is.
 
-use std::{
-    collections::HashSet,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashSet, time::Duration};
 
 use duologue_harness::{
     action_cable::{ActionCable, identifier, identifier_with_text},
+    oidc::now,
     server::TestServer,
     transport_ws::{Connect, HandshakeError},
 };
@@ -200,6 +198,17 @@ async fn a_page_of_another_site_is_refused_at_the_handshake() {
 }
 
 #[tokio::test]
+async fn where_nobody_is_asked_a_program_needs_no_token_and_a_foreign_page_is_refused() {
+    let mut home = home();
+    home.set("auth", "bypass_external", true).unwrap();
+    let server = home.serve().await.unwrap();
+    let mut cable = open(server.cable()).await;
+    subscribe(&mut cable, &identifier(SUBSCRIPTION, &page("c"))).await;
+    let foreign = ActionCable::open(server.cable().origin("https://evil.example.com")).await;
+    assert!(matches!(foreign.err(), Some(HandshakeError::Refused(403))));
+}
+
+#[tokio::test]
 async fn a_plain_get_is_no_handshake() {
     let server = start().await;
     assert_eq!(server.get("/-/cable").await.unwrap().status, 400);
@@ -281,7 +290,7 @@ async fn queries_and_mutations_are_answered_once() {
 }
 
 #[tokio::test]
-async fn a_subscriber_after_the_answer_gets_it_until_a_pong_has_acknowledged_it() {
+async fn an_answer_of_which_nothing_arrived_is_sent_again_until_a_pong_has_acknowledged_it() {
     let server = start().await;
     let identifier = identifier(SUBSCRIPTION, &page("c"));
     let request_id = ask_to_the_end(&server, ALICE, summarize(ISSUE, Some("c"))).await;
@@ -321,7 +330,7 @@ async fn pings_carry_the_time_and_come_every_three_seconds_whatever_else_goes_on
     let expected = Duration::from_secs(3);
     let first = cable.ping().await.unwrap();
     assert!(is_steady(welcomed.elapsed(), expected), "{:?}", welcomed.elapsed());
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let now = now();
     assert!(first <= now && now - first <= 2, "{first} is not {now}");
     let second = cable.ping().await.unwrap();
     assert!((2..=4).contains(&(second - first)), "{first} {second}");

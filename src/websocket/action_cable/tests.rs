@@ -9,22 +9,12 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::websocket::{
-    machine::{Effect, Frame, Machine, Rules, SecondVerdict, Verdict},
+    machine::{Effect, Frame, Machine, SecondVerdict, Verdict, tests::RULES},
     origin::Origin,
-    recheck::Rechecks,
 };
 
 const CABLE: ActionCable = ActionCable { ping: Duration::from_secs(3) };
 const IDENTIFIER: &str = r#"{"channel":"GraphqlChannel", "query":"{ a }","variables":"{}"}"#;
-const RULES: Rules = Rules {
-    needs_token: true,
-    rechecks: Rechecks { first: Duration::from_secs(40), every: Duration::from_secs(60) },
-    init: Duration::from_secs(3),
-    max_frame_bytes: 65_536,
-    max_operations: 2,
-    max_messages_per_second: 50,
-};
-
 fn id() -> OperationId {
     IDENTIFIER.into()
 }

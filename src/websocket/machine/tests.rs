@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use super::*;
 use crate::websocket::{graphql_transport_ws::GraphqlTransportWs, recheck::Rechecks};
 
-const RULES: Rules = Rules {
+pub(in crate::websocket) const RULES: Rules = Rules {
     needs_token: true,
     rechecks: Rechecks { first: Duration::from_secs(40), every: Duration::from_secs(60) },
     init: Duration::from_secs(3),
