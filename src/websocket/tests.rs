@@ -137,7 +137,7 @@ fn config() -> WebsocketConfig {
         streaming_ping_seconds: 2,
         // Soon, so that no test waits.
         acknowledge_ping_milliseconds: 1,
-        cable_ping_seconds: 3,
+        cable_ping_seconds: 1,
         read_batch_bytes: 65_536,
     }
 }

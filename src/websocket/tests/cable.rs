@@ -1,5 +1,9 @@
 //! ActionCable over the same sockets: what needs a verifier that changes its mind.
 
+use std::sync::{Mutex, mpsc};
+
+use duologue_actors::supervisor::Inspector;
+
 use super::*;
 
 const IDENTIFIER: &str = r#"{"channel":"GraphqlChannel","query":"subscription { aiCompletionResponse(aiAction: CHAT) { requestId content } }"}"#;
@@ -15,12 +19,22 @@ impl Server {
 }
 
 impl Client {
+    /// The next message that is no ping.
+    async fn next_but_pings(&mut self) -> Value {
+        loop {
+            let message = self.next().await;
+            if message["type"] != "ping" {
+                return message;
+            }
+        }
+    }
+
     /// Subscribes; the messages up to the confirmation or rejection, and which it was.
     async fn subscribe_over_cable(&mut self) -> (Vec<Value>, String) {
         self.send(json!({"command": "subscribe", "identifier": IDENTIFIER})).await;
         let mut messages = Vec::new();
         loop {
-            let mut frame = self.next().await;
+            let mut frame = self.next_but_pings().await;
             match frame["type"].as_str() {
                 Some(kind) => return (messages, kind.to_owned()),
                 None => messages.push(frame["message"]["result"].take()),
@@ -64,7 +78,7 @@ async fn a_revoked_token_disconnects_its_live_cable_which_may_come_back() {
     assert_eq!(client.next().await, json!({"type": "welcome"}));
     world.verifier.say("alice", Err(VerifyError::Invalid));
     let farewell = json!({"type": "disconnect", "reason": "unauthorized", "reconnect": true});
-    assert_eq!(client.next().await, farewell);
+    assert_eq!(client.next_but_pings().await, farewell);
     assert_eq!(client.closed().await.0, 4403);
 }
 
@@ -75,6 +89,32 @@ async fn an_identity_provider_that_is_down_sends_a_cable_away_for_a_while() {
     let server = serve_with(&world, |_| ()).await;
     let mut client = server.cable("alice").await;
     let farewell = json!({"type": "disconnect", "reason": "remote", "reconnect": true});
-    assert_eq!(client.next().await, farewell);
+    assert_eq!(client.next_but_pings().await, farewell);
     assert_eq!(client.closed().await.0, 1013);
+}
+
+/// Holds the Broadcaster, and its thread with it, at a subscribe until something is sent.
+fn held_at_subscribe() -> (mpsc::Sender<()>, Inspector) {
+    let (release, held) = mpsc::channel();
+    let held = Mutex::new(held);
+    let inspector = Arc::new(move |actor: &'static str, message: &'static str| {
+        if (actor, message) == ("broadcaster", "Subscribe") {
+            held.lock().unwrap().recv().unwrap();
+        }
+    });
+    (release, inspector)
+}
+
+#[actix_web::test]
+async fn pings_go_on_while_everything_else_of_a_socket_waits() {
+    let (release, inspector) = held_at_subscribe();
+    let server = serve_with(&World { inspector: Some(inspector), ..World::default() }, |_| ()).await;
+    let mut client = server.cable("alice").await;
+    assert_eq!(client.next().await, json!({"type": "welcome"}));
+    client.send(json!({"command": "subscribe", "identifier": IDENTIFIER})).await;
+    for _ in 0..2 {
+        assert_eq!(client.next().await["type"], "ping");
+    }
+    release.send(()).unwrap();
+    assert_eq!(client.next_but_pings().await["identifier"], IDENTIFIER);
 }
