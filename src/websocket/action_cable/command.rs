@@ -23,7 +23,7 @@ pub enum Malformed {
     #[error("the identifier names no channel of this server")]
     Channel,
     #[error("{0}")]
-    Request(&'static str),
+    Request(String),
     #[error("Variables are invalid JSON")]
     Variables,
 }
@@ -63,16 +63,12 @@ pub fn request(identifier: &str) -> Result<GraphqlRequest, Malformed> {
     if said.get("channel").and_then(Value::as_str) != Some(CHANNEL) {
         return Err(Malformed::Channel);
     }
-    let Some(Value::String(query)) = said.remove("query") else {
-        return Err(Malformed::Request("No query string was present"));
-    };
-    let operation_name = match said.remove("operationName") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(name)) => Some(name),
-        Some(_) => return Err(Malformed::Request("operationName is not a string")),
-    };
+    if !said.get("query").is_some_and(Value::is_string) {
+        return Err(Malformed::Request("No query string was present".to_owned()));
+    }
     let variables = variables(said.remove("variables"))?;
-    Ok(GraphqlRequest { query, operation_name, variables: Some(variables), extensions: None })
+    said.insert("variables".to_owned(), Value::Object(variables));
+    serde_json::from_value(Value::Object(said)).map_err(|error| Malformed::Request(error.to_string()))
 }
 
 /// In one dialect an object, in the other the text of one.
@@ -138,17 +134,21 @@ mod tests {
         assert_eq!(request(&identifier(said)).unwrap_err(), Malformed::Variables);
     }
 
+    fn no_request(why: &str) -> Malformed {
+        Malformed::Request(why.to_owned())
+    }
+
     #[rstest]
     #[case("", Malformed::Channel)]
     #[case("GraphqlChannel", Malformed::Channel)]
     #[case(r#"["GraphqlChannel"]"#, Malformed::Channel)]
     #[case(r#"{"query":"{ a }"}"#, Malformed::Channel)]
     #[case(r#"{"channel":"Noteable::NotesChannel","query":"{ a }"}"#, Malformed::Channel)]
-    #[case(r#"{"channel":"GraphqlChannel"}"#, Malformed::Request("No query string was present"))]
-    #[case(r#"{"channel":"GraphqlChannel","query":1}"#, Malformed::Request("No query string was present"))]
+    #[case(r#"{"channel":"GraphqlChannel"}"#, no_request("No query string was present"))]
+    #[case(r#"{"channel":"GraphqlChannel","query":1}"#, no_request("No query string was present"))]
     #[case(
         r#"{"channel":"GraphqlChannel","query":"","operationName":1}"#,
-        Malformed::Request("operationName is not a string")
+        no_request("invalid type: integer `1`, expected a string")
     )]
     fn an_identifier_without_a_request_says_what_is_wrong(#[case] text: &str, #[case] expected: Malformed) {
         assert_eq!(request(text).unwrap_err(), expected);
