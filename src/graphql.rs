@@ -36,6 +36,7 @@ mod limits;
 mod markdown;
 mod metadata;
 mod names;
+mod root_fragments;
 mod scalars;
 mod schema;
 #[cfg(test)]
@@ -181,7 +182,8 @@ impl Graphql {
         mut request: GraphqlRequest,
         identity: &Identity,
     ) -> Result<Prepared, Box<Response>> {
-        let document = self.prepare(&mut request)?;
+        let mut document = self.prepare(&mut request)?;
+        root_fragments::inline(&mut document);
         let response_key = subscription_field(operation_of(&document, &request)?)?;
         Prepared::new(self.schema.clone(), request, identity, response_key).await
     }
@@ -294,8 +296,7 @@ fn operation_of<'a>(
     }
 }
 
-/// The name in the answer of the one field a subscription selects. The engine looks for it in the
-/// operation itself only, so a fragment there would subscribe to nothing, without a word.
+/// The name in the answer of the one field a subscription selects.
 fn subscription_field(operation: &OperationDefinition) -> Result<String, Box<Response>> {
     let refuse = |why: &str| Err(Box::new(error::refusal(Code::InvalidInput.as_str(), why)));
     if operation.ty != OperationType::Subscription {
@@ -304,7 +305,8 @@ fn subscription_field(operation: &OperationDefinition) -> Result<String, Box<Res
     match operation.selection_set.node.items.as_slice() {
         [selection] => match &selection.node {
             Selection::Field(field) => Ok(field.node.response_key().node.to_string()),
-            _ => refuse("select aiCompletionResponse in the subscription itself, not in a fragment"),
+            // Nothing on the root: `root_fragments` has put the others in their places.
+            _ => refuse("a subscription selects a field of the type Subscription"),
         },
         _ => refuse("a subscription selects exactly one field"),
     }

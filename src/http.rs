@@ -1,6 +1,7 @@
-//! Plain HTTP: the GraphQL endpoint, what admins change and what operators ask.
+//! Plain HTTP: the GraphQL endpoint, the way to the cable, what admins change and what operators ask.
 
 pub mod accept;
+pub mod cable;
 pub mod credentials;
 pub mod error;
 pub mod features;

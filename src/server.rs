@@ -65,10 +65,11 @@ pub fn routes(routes: &mut ServiceConfig) {
                 .route(web::post().to(http::features::set))
                 .route(web::delete().to(http::features::delete)),
         )
-        .service(operators("/-/liveness").route(web::get().to(http::health::liveness)))
-        .service(operators("/-/readiness").route(web::get().to(http::health::readiness)))
-        .service(operators(http::models::PATH).route(web::get().to(http::models::models)))
-        .service(operators("/metrics").route(web::get().to(http::metrics::metrics)))
+        .service(get_only(http::cable::PATH).route(web::get().to(http::cable::get)))
+        .service(get_only("/-/liveness").route(web::get().to(http::health::liveness)))
+        .service(get_only("/-/readiness").route(web::get().to(http::health::readiness)))
+        .service(get_only(http::models::PATH).route(web::get().to(http::models::models)))
+        .service(get_only("/metrics").route(web::get().to(http::metrics::metrics)))
         .default_service(web::to(async || Refused::NoSuchPath.response()));
 }
 
@@ -76,7 +77,7 @@ fn features(path: &str, below: &str) -> actix_web::Resource {
     web::resource(format!("{path}{below}")).default_service(web::to(http::features::other))
 }
 
-fn operators(path: &str) -> actix_web::Resource {
+fn get_only(path: &str) -> actix_web::Resource {
     web::resource(path).default_service(web::to(async || Refused::Method("GET").response()))
 }
 

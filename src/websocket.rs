@@ -1,11 +1,13 @@
-//! `GET /api/graphql` with an upgrade: the websocket clients of the server, speaking
-//! `graphql-transport-ws`.
+//! The websocket clients of the server: those of `graphql-transport-ws` at `/api/graphql` and those of
+//! ActionCable at `/-/cable`. What they say differs; what becomes of it is the same.
 //!
 //! | file | what it decides |
 //! |---|---|
-//! | `graphql_transport_ws` | the protocol, as a state machine without a socket |
-//! | `frames`, `close` | its messages and close codes as they stand on the wire |
-//! | `keepalive` | when to ping, and what a pong acknowledges |
+//! | `machine` | a socket as a state machine without a socket |
+//! | `dialect` | what protocols differ in |
+//! | `graphql_transport_ws`, `action_cable` | one protocol each: how its frames are read and written |
+//! | `close` | why a socket is closed, as a code |
+//! | `keepalive`, `pulse` | when to ping, and what a pong acknowledges; pings that are messages |
 //! | `origin`, `credentials`, `rate`, `connections` | who may connect, and how much they may send |
 //! | `recheck` | when the credentials of a live socket are looked at again, and what that means |
 //! | `intake` | what is too large, before it is in memory |
@@ -13,7 +15,7 @@
 //! | `departure` | when each socket leaves at a shutdown |
 //!
 //! An upgrade is refused before there is a socket, with an HTTP status and a GraphQL body: 403 for a
-//! page of another site, 400 for a client that does not offer `graphql-transport-ws` (a browser would not
+//! page of another site, 400 for a client that does not offer the subprotocol it must (a browser would not
 //! show it a close code either), 503 while the server is leaving. Everything later is a close code.
 
 use std::{
@@ -35,31 +37,34 @@ use actix_web::{
 use duologue_actors::{
     clock::Clock,
     entrance::Entrance,
+    ports::Credentials,
     protocol::{Code, Hop},
 };
 use serde_json::json;
 
 use self::{
-    connections::Connections, departure::Departures, graphql_transport_ws::SUBPROTOCOL, inbound::Inbound,
-    origin::Origin, session::Session,
+    action_cable::ActionCable, connections::Connections, departure::Departures, dialect::Dialect,
+    graphql_transport_ws::GraphqlTransportWs, inbound::Inbound, origin::Origin, session::Session,
 };
 use crate::{
     config::{AuthConfig, WebsocketConfig},
     graphql::Graphql,
-    http,
 };
 
+mod action_cable;
 mod close;
 mod connections;
 mod credentials;
 mod departure;
-mod frames;
+mod dialect;
 mod graphql_transport_ws;
 mod inbound;
 mod intake;
 mod keepalive;
+mod machine;
 mod operations;
 mod origin;
+mod pulse;
 mod rate;
 mod recheck;
 mod session;
@@ -84,13 +89,20 @@ struct Shared {
     numbers: AtomicU64,
 }
 
+/// The protocols sockets speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    GraphqlTransportWs,
+    ActionCable,
+}
+
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error("this page may not open a websocket here: add its origin to server.allowed_origins")]
     ForeignOrigin,
-    #[error("offer the websocket subprotocol graphql-transport-ws")]
-    Subprotocol,
+    #[error("offer the websocket subprotocol {0}")]
+    Subprotocol(&'static str),
     #[error("the server is shutting down")]
     Leaving,
     #[error("not a websocket handshake")]
@@ -121,8 +133,14 @@ impl Sockets {
     }
 
     /// Answers a request with an `Upgrade` header, and serves the socket it becomes.
-    pub async fn upgrade(&self, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-        match self.accept(&request, payload).await {
+    pub async fn upgrade(
+        &self,
+        protocol: Protocol,
+        credentials: Credentials,
+        request: HttpRequest,
+        payload: web::Payload,
+    ) -> HttpResponse {
+        match self.accept(protocol, credentials, &request, payload).await {
             Ok(response) => response,
             Err(refusal) => refusal.response(),
         }
@@ -145,27 +163,65 @@ impl Sockets {
         self.0.origin(headers) == Origin::Foreign
     }
 
-    async fn accept(&self, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Refusal> {
+    async fn accept(
+        &self,
+        protocol: Protocol,
+        credentials: Credentials,
+        request: &HttpRequest,
+        payload: web::Payload,
+    ) -> Result<HttpResponse, Refusal> {
         let shared = &self.0;
         let origin = shared.origin(request.headers());
         match origin {
             Origin::Foreign => return Err(Refusal::ForeignOrigin),
             _ if shared.departures.announced() => return Err(Refusal::Leaving),
-            _ if !offers_subprotocol(request) => return Err(Refusal::Subprotocol),
+            _ if protocol.needs_offer() && !offers(request, protocol.subprotocol()) => {
+                return Err(Refusal::Subprotocol(protocol.subprotocol()));
+            }
             Origin::Trusted | Origin::Absent => {}
         }
         let max_bytes = shared.config.max_frame_bytes;
         let (payload, exceeded) =
             intake::bounded(request, payload, max_bytes).await.map_err(Refusal::Handshake)?;
         let (response, session, messages) =
-            actix_ws::handle_with_protocols(request, payload, &[SUBPROTOCOL]).map_err(Refusal::Handshake)?;
+            actix_ws::handle_with_protocols(request, payload, &[protocol.subprotocol()])
+                .map_err(Refusal::Handshake)?;
         let messages =
             messages.max_frame_size(max_bytes).aggregate_continuations().max_continuation_size(max_bytes);
-        let credentials = http::credentials::of(request.headers());
         let number = shared.numbers.fetch_add(1, Ordering::Relaxed);
-        let session = Session::new(shared.clone(), session, origin, credentials, number);
+        let session = Session::new(shared.clone(), protocol, session, origin, credentials, number);
         rt::spawn(session.run(Inbound::new(messages, exceeded)));
         Ok(response)
+    }
+}
+
+impl Protocol {
+    /// In logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::GraphqlTransportWs => "graphql-transport-ws",
+            Self::ActionCable => "actioncable",
+        }
+    }
+
+    fn subprotocol(self) -> &'static str {
+        match self {
+            Self::GraphqlTransportWs => graphql_transport_ws::SUBPROTOCOL,
+            Self::ActionCable => action_cable::SUBPROTOCOL,
+        }
+    }
+
+    /// Whether a client that does not offer the subprotocol is refused. Some of GitLab's offer none.
+    fn needs_offer(self) -> bool {
+        self == Self::GraphqlTransportWs
+    }
+
+    fn dialect(self, config: &WebsocketConfig) -> Box<dyn Dialect> {
+        match self {
+            Self::GraphqlTransportWs => Box::new(GraphqlTransportWs),
+            Self::ActionCable => Box::new(ActionCable::new(config.cable_ping())),
+        }
     }
 }
 
@@ -181,7 +237,7 @@ impl Refusal {
         let (status, code) = match self {
             Self::Handshake(error) => return error.error_response(),
             Self::ForeignOrigin => (StatusCode::FORBIDDEN, Code::Forbidden),
-            Self::Subprotocol => (StatusCode::BAD_REQUEST, Code::InvalidInput),
+            Self::Subprotocol(_) => (StatusCode::BAD_REQUEST, Code::InvalidInput),
             Self::Leaving => (StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded),
         };
         let mut response = HttpResponse::build(status);
@@ -193,10 +249,10 @@ impl Refusal {
     }
 }
 
-fn offers_subprotocol(request: &HttpRequest) -> bool {
+fn offers(request: &HttpRequest, subprotocol: &str) -> bool {
     let offers = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
     let mut offered = offers.filter_map(|offer| offer.to_str().ok()).flat_map(|offer| offer.split(','));
-    offered.any(|offer| offer.trim() == SUBPROTOCOL)
+    offered.any(|offer| offer.trim() == subprotocol)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use crate::{
+    action_cable,
     graphql::{GraphqlClient, Reply, send},
     transport_ws::Connect,
 };
@@ -195,6 +196,12 @@ impl TestServer {
     #[must_use]
     pub fn websocket(&self) -> Connect {
         Connect::to(format!("ws://{}/api/graphql", self.address()))
+    }
+
+    /// The way to this server's ActionCable.
+    #[must_use]
+    pub fn cable(&self) -> Connect {
+        Connect::to(format!("ws://{}/-/cable", self.address())).subprotocol(Some(action_cable::SUBPROTOCOL))
     }
 
     /// A plain GET.

@@ -38,6 +38,7 @@ fn welcome(address: SocketAddr, config: &Config, file: Option<&Path>) -> String 
          \n\
          GraphQL     http://{address}/api/graphql\n\
          websocket   ws://{address}/api/graphql (graphql-transport-ws)\n\
+         cable       ws://{address}{path_of_cable} (ActionCable)\n\
          liveness    http://{address}/-/liveness\n\
          readiness   http://{address}/-/readiness\n\
          models      http://{address}{path_of_models}\n\
@@ -47,6 +48,7 @@ fn welcome(address: SocketAddr, config: &Config, file: Option<&Path>) -> String 
          \n\
          {curl}\n",
         version = env!("CARGO_PKG_VERSION"),
+        path_of_cable = http::cable::PATH,
         path_of_models = http::models::PATH,
         default = models::settled(config, DEFAULT, " is "),
         curl = curl(address, token),
@@ -91,6 +93,7 @@ mod tests {
         let text = welcome_with(&[("OPENAI_API_KEY", "sk-1")]);
         let line = "\nThe model default is gpt (claude: ANTHROPIC_API_KEY is not set)\n";
         assert!(text.contains(line), "{text}");
+        assert!(text.contains("\ncable       ws://127.0.0.1:8080/-/cable (ActionCable)\n"), "{text}");
         assert!(text.contains("\nmodels      http://127.0.0.1:8080/-/models\n"), "{text}");
         assert!(!text.contains("sk-1"), "{text}");
     }

@@ -28,6 +28,8 @@ pub struct WebsocketConfig {
     pub streaming_ping_seconds: u64,
     #[garde(range(min = 1))]
     pub acknowledge_ping_milliseconds: u64,
+    #[garde(range(min = 1))]
+    pub cable_ping_seconds: u64,
     #[garde(range(min = 1_024))]
     pub read_batch_bytes: usize,
 }
@@ -61,5 +63,10 @@ impl WebsocketConfig {
     #[must_use]
     pub fn acknowledge_ping(&self) -> Duration {
         Duration::from_millis(self.acknowledge_ping_milliseconds)
+    }
+
+    #[must_use]
+    pub fn cable_ping(&self) -> Duration {
+        Duration::from_secs(self.cable_ping_seconds)
     }
 }

@@ -18,6 +18,7 @@ use async_graphql::{
         InputValue, ObjectAccessor, ResolverContext, Schema, SchemaBuilder, Subscription, SubscriptionField,
         SubscriptionFieldFuture, TypeRef,
     },
+    parser::parse_query,
     value,
 };
 use duologue_actors::{
@@ -35,7 +36,7 @@ use super::{
     GraphqlRequest,
     ai_cancel::request_id,
     ai_message::{self, AI_MESSAGE},
-    error, scalars,
+    error, root_fragments, scalars,
 };
 
 pub(super) const SUBSCRIPTION: &str = "Subscription";
@@ -156,9 +157,7 @@ impl Prepared {
             Resume::Replayed => "REPLAYED",
             Resume::Reset => "RESET",
         };
-        let mut data = async_graphql::indexmap::IndexMap::new();
-        data.insert(async_graphql::Name::new(&self.inner.response_key), Value::Null);
-        let response = Response::new(Value::Object(data))
+        let response = Response::new(self.inner.nothing())
             .extension("subscribed", value!(true))
             .extension("resume", value!(resume));
         error::to_bytes(&response)
@@ -171,6 +170,10 @@ impl Prepared {
         }
         let mut response = self.run_with(event).await;
         error::classify(&mut response);
+        if response.data == Value::Null {
+            // GitLab's clients look into `data` without asking whether it is there.
+            response.data = self.inner.nothing();
+        }
         response.extensions.extend(extensions(event));
         let bytes = error::to_bytes(&response);
         event.keep_encoding(&self.inner.encoding_key, bytes.clone());
@@ -192,6 +195,12 @@ impl Prepared {
 }
 
 impl Inner {
+    /// The data of a frame without a message.
+    fn nothing(&self) -> Value {
+        let key = async_graphql::Name::new(&self.response_key);
+        Value::Object(async_graphql::indexmap::IndexMap::from_iter([(key, Value::Null)]))
+    }
+
     fn start(&self) -> Rendering {
         let (events, fed) = unbounded();
         let responses = run(&self.schema, &self.request, &self.identity, Arc::default(), Some(fed));
@@ -207,7 +216,13 @@ fn run(
     events: Option<UnboundedReceiver<Arc<ChatMessage>>>,
 ) -> BoxStream<'static, Response> {
     let feed = Feed { identity: identity.clone(), registered, events: Mutex::new(events) };
-    schema.execute_stream(request.to_engine().data(feed))
+    let mut engine_request = request.to_engine().data(feed);
+    // Documents that cannot be parsed were refused before; the engine would say so again.
+    if let Ok(mut document) = parse_query(&request.query) {
+        root_fragments::inline(&mut document);
+        engine_request.set_parsed_query(document);
+    }
+    schema.execute_stream(engine_request)
 }
 
 /// What a frame says beside its message: which model answered, and of a failure what programs need.

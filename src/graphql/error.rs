@@ -83,6 +83,16 @@ pub fn refused_by(failure: &Failure) -> Response {
     Response::from_errors(vec![error])
 }
 
+/// The same of a subscription that has missed something, so that it has to be made again.
+#[must_use]
+pub fn reset_by(failure: &Failure) -> Response {
+    let mut response = refused_by(failure);
+    for error in &mut response.errors {
+        error.extensions.get_or_insert_default().set("resume", "RESET");
+    }
+    response
+}
+
 /// Gives every error a code and a hop. An error of a resolver that brought none is a mistake of ours: it is logged,
 /// and the client hears no detail.
 pub fn classify(response: &mut Response) {
@@ -105,6 +115,15 @@ pub fn classify(response: &mut Response) {
                 error.message = failure.text;
             }
         }
+    }
+}
+
+/// `extensions.code`.
+#[must_use]
+pub fn code(error: &ServerError) -> Option<&str> {
+    match error.extensions.as_ref()?.get("code")? {
+        Value::String(code) => Some(code),
+        _ => None,
     }
 }
 

@@ -1,15 +1,24 @@
 //! Where a client puts its token, whatever the transport: `Authorization: Bearer …`, else
 //! `PRIVATE-TOKEN: …`; and what it states of that token beside it, as GitLab instances do.
 //!
+//! Where GitLab takes a token in the address too, so does this server: `access_token=…` over HTTP and at the
+//! cable, because a page cannot set headers on a websocket. A header counts more.
+//!
 //! A header that is there twice, or is no text, could mean one thing here and another to a proxy in front:
 //! credentials with one are those of nobody.
 
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::{
+    HttpRequest,
+    http::header::{AUTHORIZATION, HeaderMap},
+};
 use duologue_actors::ports::{Credentials, Stated};
 use secrecy::SecretString;
 
 /// The other name under which a token may come.
 const PRIVATE_TOKEN: &str = "private-token";
+
+/// The name of a token in the address.
+const ACCESS_TOKEN: &str = "access_token";
 
 // What GitLab's Cloud Connector states of the token it sends.
 const REALM: &str = "x-gitlab-realm";
@@ -24,6 +33,24 @@ pub fn of(headers: &HeaderMap) -> Credentials {
         return of_nobody();
     }
     among(|name| headers.get(name).and_then(|value| value.to_str().ok()))
+}
+
+/// What a request presents in its headers or, where those have no token, in its address.
+#[must_use]
+pub fn of_request(request: &HttpRequest) -> Credentials {
+    let credentials = of(request.headers());
+    if credentials.token.is_some() {
+        return credentials;
+    }
+    let pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
+    let mut tokens = pairs.filter(|(name, token)| name == ACCESS_TOKEN && !token.is_empty());
+    match (tokens.next(), tokens.next()) {
+        (None, _) => credentials,
+        (Some((_, token)), None) => {
+            Credentials { token: Some(SecretString::from(token.trim())), ..credentials }
+        }
+        (Some(_), Some(_)) => of_nobody(),
+    }
 }
 
 /// Whether the header says at most one thing.
@@ -78,6 +105,25 @@ mod tests {
         let request =
             headers.iter().fold(TestRequest::get(), |request, header| request.insert_header(*header));
         let token = of(request.to_http_request().headers()).token;
+        assert_eq!(token.as_ref().map(|token| token.expose_secret()), found);
+    }
+
+    #[rstest::rstest]
+    #[case::in_the_address("/-/cable?access_token=a%2Bb", &[], Some("a+b"))]
+    #[case::among_others("/-/cable?x=1&access_token=a", &[], Some("a"))]
+    #[case::a_header_counts_more("/-/cable?access_token=a", &[("authorization", "Bearer b")], Some("b"))]
+    #[case::not_even_a_bad_header_is_mended("/-/cable?access_token=a", &[("private-token", "b"), ("private-token", "c")], Some(""))]
+    #[case::two_are_nobodys("/-/cable?access_token=a&access_token=b", &[], Some(""))]
+    #[case::an_empty_one_is_none("/-/cable?access_token=", &[], None)]
+    #[case::another_name("/-/cable?private_token=a&token=b", &[], None)]
+    fn a_token_may_be_in_the_address(
+        #[case] uri: &str,
+        #[case] headers: &[(&str, &str)],
+        #[case] found: Option<&str>,
+    ) {
+        let request = TestRequest::get().uri(uri);
+        let request = headers.iter().fold(request, |request, header| request.append_header(*header));
+        let token = of_request(&request.to_http_request()).token;
         assert_eq!(token.as_ref().map(|token| token.expose_secret()), found);
     }
 

@@ -25,6 +25,7 @@ use crate::{
     gate::GatedBody,
     graphql::{Executed, GraphqlRequest, error},
     server::Edge,
+    websocket::Protocol,
 };
 
 pub const PATH: &str = "/api/graphql";
@@ -43,7 +44,8 @@ pub async fn post(request: HttpRequest, edge: web::Data<Edge>, payload: web::Pay
 /// Answers queries, and takes websockets.
 pub async fn get(request: HttpRequest, edge: web::Data<Edge>, payload: web::Payload) -> HttpResponse {
     if asks_for_websocket(&request) {
-        return edge.sockets.upgrade(request, payload).await;
+        let credentials = credentials::of(request.headers());
+        return edge.sockets.upgrade(Protocol::GraphqlTransportWs, credentials, request, payload).await;
     }
     match answer_get(&request, &edge).await {
         Ok(response) => response,
@@ -93,7 +95,7 @@ async fn execute(
     graphql: GraphqlRequest,
     response_type: ResponseType,
 ) -> HttpResponse {
-    let credentials = credentials::of(request.headers());
+    let credentials = credentials::of_request(request);
     let Executed { response, opens, retry_after: wait, rejected } =
         edge.graphql.execute(graphql, &credentials).await;
     let status = match (rejected, response_type) {

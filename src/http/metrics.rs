@@ -52,7 +52,7 @@ const COUNTERS: [(&str, &str); 11] = [
 const GAUGES: [(&str, &str); 11] = [
     ("duologue_requests_in_flight", "requests that hold a place"),
     ("duologue_connections", "open connections of any kind"),
-    ("duologue_websocket_connections", "open websockets"),
+    ("duologue_websocket_connections", "open websockets by protocol"),
     ("duologue_websocket_subscriptions", "open subscriptions of all websockets"),
     ("duologue_actor_in_flight", "what each actor is working on"),
     ("duologue_model_breaker_state", "each model's breaker: 0 closed, 1 half-open, 2 open"),

@@ -15,8 +15,12 @@ pub enum Close {
     BadRequest(String),
     /// 4401: an operation before `connection_ack`.
     Unauthorized,
-    /// 4403: no or bad credentials, expired credentials, too many connections of one user.
+    /// 4403: no or bad credentials.
     Forbidden(&'static str),
+    /// 4403: credentials that were good, and are not any more.
+    Withdrawn(&'static str),
+    /// 4403: too many connections of one user.
+    TooManyConnections,
     /// 4408: no `connection_init` in time.
     InitialisationTimeout,
     /// 4409: an operation with an id that is in use.
@@ -35,7 +39,7 @@ impl Close {
         match self {
             Self::BadRequest(_) => 4400,
             Self::Unauthorized => 4401,
-            Self::Forbidden(_) => 4403,
+            Self::Forbidden(_) | Self::Withdrawn(_) | Self::TooManyConnections => 4403,
             Self::InitialisationTimeout => 4408,
             Self::SubscriberExists(_) => 4409,
             Self::TooManyInitialisations => 4429,
@@ -50,7 +54,8 @@ impl Close {
         let reason = match self {
             Self::BadRequest(what) => format!("invalid message: {what}"),
             Self::Unauthorized => "Unauthorized".to_owned(),
-            Self::Forbidden(why) => format!("Forbidden: {why}"),
+            Self::Forbidden(why) | Self::Withdrawn(why) => format!("Forbidden: {why}"),
+            Self::TooManyConnections => "Forbidden: too many connections".to_owned(),
             Self::InitialisationTimeout => "Connection initialisation timeout".to_owned(),
             Self::SubscriberExists(id) => format!("Subscriber for {id} already exists"),
             Self::TooManyInitialisations => "Too many initialisation requests".to_owned(),

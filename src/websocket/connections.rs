@@ -20,7 +20,10 @@ pub struct Connections {
 
 /// One open socket; counted until it is dropped.
 #[derive(Debug)]
-pub struct OpenSocket(Arc<AtomicUsize>);
+pub struct OpenSocket {
+    open: Arc<AtomicUsize>,
+    protocol: &'static str,
+}
 
 /// A place among the sockets of one user; given back when dropped.
 #[derive(Debug)]
@@ -31,10 +34,10 @@ pub struct Seat {
 
 impl Connections {
     #[must_use]
-    pub fn opened(&self) -> OpenSocket {
+    pub fn opened(&self, protocol: &'static str) -> OpenSocket {
         self.open.fetch_add(1, Ordering::Relaxed);
-        gauge!(OPEN_SOCKETS).increment(1.0);
-        OpenSocket(self.open.clone())
+        gauge!(OPEN_SOCKETS, "protocol" => protocol).increment(1.0);
+        OpenSocket { open: self.open.clone(), protocol }
     }
 
     #[must_use]
@@ -57,8 +60,8 @@ impl Connections {
 
 impl Drop for OpenSocket {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-        gauge!(OPEN_SOCKETS).decrement(1.0);
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        gauge!(OPEN_SOCKETS, "protocol" => self.protocol).decrement(1.0);
     }
 }
 
@@ -89,7 +92,7 @@ mod tests {
     #[test]
     fn open_sockets_are_counted_until_dropped() {
         let connections = Connections::default();
-        let (one, _two) = (connections.opened(), connections.opened());
+        let (one, _two) = (connections.opened("a"), connections.opened("b"));
         assert_eq!(connections.open(), 2);
         drop(one);
         assert_eq!(connections.open(), 1);

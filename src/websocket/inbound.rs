@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, ProtocolError};
 
-use super::{graphql_transport_ws::Frame, intake::Exceeded};
+use super::{intake::Exceeded, machine::Frame};
 
 pub struct Inbound {
     messages: AggregatedMessageStream,

@@ -11,7 +11,7 @@ use duologue_actors::{
     protocol::{Failure, Hop},
 };
 
-use super::frames::{Next, OperationId, ServerMessage};
+use super::dialect::OperationId;
 use crate::graphql::{Graphql, GraphqlRequest, error};
 
 /// An operation that waits for its turn.
@@ -23,11 +23,11 @@ pub struct Operation {
     pub bytes: usize,
 }
 
-/// What is to be written for one operation.
+/// What came of one operation.
 pub struct Answer {
     pub id: OperationId,
-    pub messages: Vec<String>,
-    /// To be dropped once the messages have been written. A socket that ends while a mutation runs
+    pub response: Response,
+    /// To be dropped once the response has been written. A socket that ends while a mutation runs
     /// drops the answer unwritten, and this with it: nobody waits any more.
     pub opens: Option<Gate>,
 }
@@ -104,66 +104,11 @@ impl Operations {
 
 impl Answer {
     fn broken(id: OperationId) -> Self {
-        let message = ServerMessage::refusal(id.clone(), &Failure::internal(Hop::Edge));
-        Self { id, messages: vec![message.text()], opens: None }
+        Self { id, response: error::refused_by(&Failure::internal(Hop::Edge)), opens: None }
     }
 }
 
 async fn run(graphql: Graphql, operation: Operation) -> Answer {
     let executed = graphql.execute(operation.request, &operation.credentials).await;
-    let messages = messages(&operation.id, &executed.response);
-    Answer { id: operation.id, messages, opens: executed.opens }
-}
-
-/// `next` and `complete`, or one `error` when nothing was executed.
-fn messages(id: &OperationId, response: &Response) -> Vec<String> {
-    if error::is_request_error(response) {
-        return vec![refused(id.clone(), response).text()];
-    }
-    let payload = error::to_bytes(response);
-    vec![Next::of(id).text(&payload), ServerMessage::Complete { id: id.clone() }.text()]
-}
-
-/// The `error` message of an operation that was not executed.
-#[must_use]
-pub fn refused(id: OperationId, response: &Response) -> ServerMessage {
-    ServerMessage::Error { id, payload: serde_json::to_value(&response.errors).unwrap_or_default() }
-}
-
-#[cfg(test)]
-mod tests {
-    use async_graphql::{PathSegment, ServerError, value};
-
-    use super::*;
-
-    fn id() -> OperationId {
-        "1".into()
-    }
-
-    #[test]
-    fn a_result_is_a_next_and_a_complete() {
-        let response = Response::new(value!({"a": 1}));
-        assert_eq!(
-            messages(&id(), &response),
-            [r#"{"id":"1","type":"next","payload":{"data":{"a":1}}}"#, r#"{"type":"complete","id":"1"}"#],
-        );
-    }
-
-    #[test]
-    fn what_was_not_executed_is_one_error_and_no_complete() {
-        let response = Response::from_errors(vec![ServerError::new("no such field", None)]);
-        assert_eq!(
-            messages(&id(), &response),
-            [r#"{"type":"error","id":"1","payload":[{"message":"no such field"}]}"#],
-        );
-    }
-
-    #[test]
-    fn an_error_of_a_field_is_a_result() {
-        let mut error = ServerError::new("not found", None);
-        error.path.push(PathSegment::Field("aiAction".to_owned()));
-        let messages = messages(&id(), &Response::from_errors(vec![error]));
-        assert!(messages[0].starts_with(r#"{"id":"1","type":"next""#), "{messages:?}");
-        assert_eq!(messages.len(), 2);
-    }
+    Answer { id: operation.id, response: executed.response, opens: executed.opens }
 }

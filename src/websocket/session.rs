@@ -8,7 +8,7 @@
 use std::{future::pending, sync::Arc};
 
 use actix_web::rt::task::JoinHandle;
-use actix_ws::{AggregatedMessage, CloseReason};
+use actix_ws::AggregatedMessage;
 use async_graphql::parser::types::OperationType;
 use duologue_actors::{
     broadcaster::EventKind,
@@ -18,46 +18,40 @@ use duologue_actors::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Shared,
+    Protocol, Shared,
     close::Close,
     connections::OpenSocket,
     departure::Departure,
-    frames::{OperationId, ServerMessage},
-    graphql_transport_ws::{Effect, Machine, Rules},
+    dialect::{OperationId, Refused},
     inbound::{Inbound, Received},
     keepalive::{Beat, Keepalive, Timing},
-    operations::{self, Answer, Operation, Operations},
+    machine::{Effect, Machine, Rules},
+    operations::{Answer, Operation, Operations},
     origin::Origin,
+    pulse::Pulse,
     recheck::Rechecks,
     subscriptions::{Entry, Subscriptions},
     writer::{Lost, Writer},
 };
-use crate::graphql::GraphqlRequest;
+use crate::graphql::{GraphqlRequest, error};
 
+mod ending;
 mod verification;
 
+use ending::End;
 use verification::{Answered, Caller};
 
 /// Waiting queries and mutations take no more than so many of the largest messages.
 const MAX_WAITING_MESSAGES: usize = 4;
 
-/// Why a socket ends.
-#[derive(Debug)]
-enum End {
-    /// We close it.
-    Close(Close),
-    /// The client closed it, with this reason.
-    Left(Option<CloseReason>),
-    Lost(Lost),
-    NoPong,
-}
-
 type Step = Result<(), End>;
 
 pub struct Session {
     shared: Arc<Shared>,
+    protocol: Protocol,
     machine: Machine,
     keepalive: Keepalive,
+    pulse: Option<Pulse>,
     writer: Writer,
     subscriptions: Subscriptions,
     operations: Operations,
@@ -70,6 +64,7 @@ pub struct Session {
 impl Session {
     pub(super) fn new(
         shared: Arc<Shared>,
+        protocol: Protocol,
         session: actix_ws::Session,
         origin: Origin,
         credentials: Credentials,
@@ -80,26 +75,35 @@ impl Session {
         let rechecks = Rechecks::of_socket(number, shared.recheck);
         let rules = Rules::new(config, shared.graphql.needs_token(), rechecks);
         Self {
-            machine: Machine::new(rules, origin, credentials, now),
+            protocol,
+            machine: Machine::new(protocol.dialect(config), rules, origin, credentials, now),
             keepalive: Keepalive::new(Timing::from(config), now),
+            pulse: None,
             writer: Writer::new(session, config.stalled_send()),
             subscriptions: Subscriptions::default(),
             operations: Operations::new(shared.graphql.clone(), max_waiting_bytes),
             verifying: None,
             caller: None,
             departure: shared.departures.of_socket(number),
-            _open: shared.connections.opened(),
+            _open: shared.connections.opened(protocol.name()),
             shared,
         }
     }
 
     pub async fn run(mut self, mut inbound: Inbound) {
-        let end = loop {
-            if let Err(end) = self.step(&mut inbound).await {
-                break end;
-            }
-        };
+        let end = self.serve(&mut inbound).await;
         self.finish(end).await;
+    }
+
+    async fn serve(&mut self, inbound: &mut Inbound) -> End {
+        let opening = self.machine.opened();
+        let mut done = self.perform(opening).await;
+        loop {
+            match done {
+                Ok(()) => done = self.step(inbound).await,
+                Err(end) => return end,
+            }
+        }
     }
 
     /// Waits for the next thing to happen and does what it asks for. What is listed first goes first:
@@ -110,7 +114,8 @@ impl Session {
         tokio::select! {
             biased;
             () = self.departure.due() => Err(End::Close(Close::ServerRestart)),
-            received = inbound.next() => self.receive(received).await,
+            received = inbound.next(), if self.machine.listens() => self.receive(received).await,
+            lost = stopped(&mut self.pulse) => Err(End::Lost(lost)),
             () = sleep_until(alarm) => self.alarm().await,
             verified = finished(&mut self.verifying) => self.verified(verified).await,
             answer = self.operations.answered() => self.answer(answer).await,
@@ -136,7 +141,8 @@ impl Session {
     async fn perform(&mut self, effect: Effect) -> Step {
         match effect {
             Effect::Nothing => Ok(()),
-            Effect::Send(message) => self.send(&message).await,
+            Effect::Send(messages) => self.send(messages).await,
+            Effect::Admit => self.admit().await,
             Effect::Close(close) => Err(End::Close(close)),
             Effect::Verify(credentials) => {
                 self.verify(credentials);
@@ -158,10 +164,19 @@ impl Session {
         }
     }
 
+    async fn admit(&mut self) -> Step {
+        let greeting = self.machine.dialect().greeting();
+        self.send(vec![greeting]).await?;
+        let rhythm = self.machine.dialect().rhythm();
+        let pulse = |rhythm| Pulse::start(rhythm, self.writer.clone(), self.shared.clock.clone());
+        self.pulse = rhythm.map(pulse);
+        Ok(())
+    }
+
     async fn start(&mut self, id: OperationId, request: GraphqlRequest, bytes: usize) -> Step {
         let Some(caller) = &self.caller else { return Ok(()) };
         match self.shared.graphql.operation(&request) {
-            Err(response) => self.refuse(operations::refused(id.clone(), &response), &id).await,
+            Err(response) => self.refuse(&id, Refused::Document(response)).await,
             Ok(OperationType::Subscription) => self.subscribe(id, request).await,
             Ok(OperationType::Query | OperationType::Mutation) => {
                 let credentials = caller.credentials.clone();
@@ -169,7 +184,7 @@ impl Session {
                     return Ok(());
                 }
                 let failure = Failure::new(Code::RateLimited, Hop::Edge, "Too many operations are waiting.");
-                self.refuse(ServerMessage::refusal(id.clone(), &failure), &id).await
+                self.refuse(&id, Refused::NotTaken(failure)).await
             }
         }
     }
@@ -179,18 +194,17 @@ impl Session {
         let Some(caller) = &self.caller else { return Ok(()) };
         let prepared = match self.shared.graphql.subscribe(request, &caller.identity).await {
             Ok(prepared) => prepared,
-            Err(response) => return self.refuse(operations::refused(id.clone(), &response), &id).await,
+            Err(response) => return self.refuse(&id, Refused::Document(response)).await,
         };
         let subscription = match self.shared.entrance.subscribe(prepared.filter.clone()).await {
             Ok(subscription) => subscription,
-            Err(failure) => {
-                return self.refuse(ServerMessage::refusal(id.clone(), &failure), &id).await;
-            }
+            Err(failure) => return self.refuse(&id, Refused::NotTaken(failure)).await,
         };
         let first = prepared.first(subscription.resume());
-        let entry = Entry::new(id, prepared, subscription);
-        self.writer.text(entry.next.text(&first)).await?;
-        self.subscriptions.put(entry);
+        let dialect = self.machine.dialect();
+        let (said, envelope) = (dialect.subscribed(&id, &first), dialect.envelope(&id));
+        self.send(said).await?;
+        self.subscriptions.put(Entry::new(id, envelope, prepared, subscription));
         Ok(())
     }
 
@@ -200,11 +214,13 @@ impl Session {
         if entry.has_hole() {
             let failure =
                 Failure::new(Code::Overloaded, Hop::Broadcaster, "Messages were lost: subscribe again.");
-            return self.refuse(ServerMessage::reset(entry.id.clone(), &failure), &entry.id).await;
+            self.machine.finished(&entry.id);
+            let messages = self.machine.dialect().broken_off(&entry.id, &error::reset_by(&failure));
+            return self.send(messages).await;
         }
         for event in events {
             let payload = entry.prepared.render(&event).await;
-            self.writer.text(entry.next.text(&payload)).await?;
+            self.writer.text(entry.envelope.text(&payload)).await?;
             match event.kind {
                 EventKind::Final => {
                     tracing::debug!(request_id = %event.request_id(), "final written");
@@ -219,9 +235,8 @@ impl Session {
 
     async fn answer(&mut self, answer: Answer) -> Step {
         self.machine.finished(&answer.id);
-        for message in answer.messages {
-            self.writer.text(message).await?;
-        }
+        let messages = self.machine.dialect().answered(&answer.id, &answer.response);
+        self.send(messages).await?;
         // The client has its requestId now.
         drop(answer.opens);
         Ok(())
@@ -247,41 +262,25 @@ impl Session {
         }
     }
 
-    async fn refuse(&mut self, message: ServerMessage, id: &OperationId) -> Step {
+    async fn refuse(&mut self, id: &OperationId, refused: Refused) -> Step {
         self.machine.finished(id);
-        self.send(&message).await
+        let messages = self.machine.dialect().refused(id, &refused);
+        self.send(messages).await
     }
 
-    async fn send(&mut self, message: &ServerMessage) -> Step {
-        Ok(self.writer.text(message.text()).await?)
-    }
-
-    async fn finish(self, end: End) {
-        let user_id = self.caller.as_ref().map(|caller| caller.identity.user.id.0);
-        let closed = match end {
-            End::Close(close) => {
-                tracing::debug!(user_id, close.code = close.code(), "websocket closed");
-                self.writer.close(Some(CloseReason::from(&close))).await
-            }
-            End::Left(reason) => {
-                tracing::debug!(user_id, "websocket left");
-                self.writer.close(reason).await
-            }
-            End::Lost(lost) => Err(lost),
-            End::NoPong => {
-                tracing::debug!(user_id, "websocket dropped without pong");
-                Ok(())
-            }
-        };
-        if let Err(lost) = closed {
-            tracing::debug!(user_id, reason = %lost, "websocket lost");
+    async fn send(&mut self, messages: Vec<String>) -> Step {
+        for message in messages {
+            self.writer.text(message).await?;
         }
+        Ok(())
     }
 }
 
-impl From<Lost> for End {
-    fn from(lost: Lost) -> Self {
-        Self::Lost(lost)
+/// Why the pulse stopped; waits for ever where there is none.
+async fn stopped(pulse: &mut Option<Pulse>) -> Lost {
+    match pulse {
+        Some(pulse) => pulse.stopped().await,
+        None => pending().await,
     }
 }
 

@@ -10,7 +10,7 @@ use futures::{
 };
 use metrics::gauge;
 
-use super::frames::{Next, OperationId};
+use super::dialect::{Envelope, OperationId};
 use crate::graphql::Prepared;
 
 const OPEN_SUBSCRIPTIONS: &str = "duologue_websocket_subscriptions";
@@ -18,7 +18,7 @@ const OPEN_SUBSCRIPTIONS: &str = "duologue_websocket_subscriptions";
 /// One subscription between the client's `subscribe` and its `complete`.
 pub struct Entry {
     pub id: OperationId,
-    pub next: Next,
+    pub envelope: Envelope,
     pub prepared: Prepared,
     subscription: Subscription,
     /// Whether everything there was has been read.
@@ -37,9 +37,8 @@ struct Counted;
 
 impl Entry {
     #[must_use]
-    pub fn new(id: OperationId, prepared: Prepared, subscription: Subscription) -> Self {
-        let next = Next::of(&id);
-        Self { id, next, prepared, subscription, caught_up: false, _counted: Counted::new() }
+    pub fn new(id: OperationId, envelope: Envelope, prepared: Prepared, subscription: Subscription) -> Self {
+        Self { id, envelope, prepared, subscription, caught_up: false, _counted: Counted::new() }
     }
 
     /// The next events, in order; none when there are no more for now.

@@ -24,13 +24,15 @@ use tokio_tungstenite::{
     },
 };
 
-use super::*;
+use super::{graphql_transport_ws::SUBPROTOCOL, *};
 use crate::{
     admission::Admission,
     config::{Config, GraphqlConfig},
     env_file::Environment,
     graphql::GraphqlParts,
 };
+
+mod cable;
 
 const MAX_CONNECTIONS_PER_USER: usize = 2;
 const CHAT: &str = r#"mutation { aiAction(input: { chat: { content: "hello" } }) { requestId errors } }"#;
@@ -66,13 +68,17 @@ async fn serve_with(world: &World, change: impl FnOnce(&mut AuthConfig)) -> Serv
     let of_worker = sockets.clone();
     let server = HttpServer::new(move || {
         let sockets = of_worker.clone();
-        App::new().route(
-            "/api/graphql",
+        let route = |protocol| {
+            let sockets = sockets.clone();
             web::get().to(move |request: HttpRequest, payload: web::Payload| {
                 let sockets = sockets.clone();
-                async move { sockets.upgrade(request, payload).await }
-            }),
-        )
+                let credentials = crate::http::credentials::of(request.headers());
+                async move { sockets.upgrade(protocol, credentials, request, payload).await }
+            })
+        };
+        App::new()
+            .route("/api/graphql", route(Protocol::GraphqlTransportWs))
+            .route("/-/cable", route(Protocol::ActionCable))
     })
     .workers(1)
     .bind(("127.0.0.1", 0))
@@ -131,6 +137,7 @@ fn config() -> WebsocketConfig {
         streaming_ping_seconds: 2,
         // Soon, so that no test waits.
         acknowledge_ping_milliseconds: 1,
+        cable_ping_seconds: 1,
         read_batch_bytes: 65_536,
     }
 }

@@ -19,10 +19,21 @@ pub enum Lost {
     Stalled,
 }
 
+/// Every clone writes whole messages to the same socket, in the order they were given.
+#[derive(Clone)]
 pub struct Writer {
     session: actix_ws::Session,
     /// How long one frame may wait for room.
     patience: Duration,
+}
+
+impl Lost {
+    /// Counts a socket that ends this way.
+    pub fn count(self) {
+        if self == Self::Stalled {
+            counter!(STALLED_READERS).increment(1);
+        }
+    }
 }
 
 impl Writer {
@@ -66,10 +77,7 @@ async fn patiently(
             Ok(())
         }
         Ok(Err(Closed)) => Err(Lost::Gone),
-        Err(_elapsed) => {
-            counter!(STALLED_READERS).increment(1);
-            Err(Lost::Stalled)
-        }
+        Err(_elapsed) => Err(Lost::Stalled),
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod actions;
 mod allowance;
+mod cable;
 mod clients;
 mod command_line;
 mod conversation;

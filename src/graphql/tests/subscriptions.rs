@@ -81,7 +81,7 @@ async fn a_subscription_that_cannot_be_is_refused_before_it_is_made() {
         "subscription { aiCompletionResponse(aiAction: JUGGLE) { id } }",
         "subscription { aiCompletionResponse(requestId: \"1\") { id } }",
         "subscription { aiCompletionResponse(aiAction: CHAT, resourceId: \"gid://gitlab/Issue/52\") { id } }",
-        "subscription { ...F } fragment F on Subscription { aiCompletionResponse { id } }",
+        "subscription { ...F } fragment F on AiMessage { id }",
         "subscription { a: aiCompletionResponse { id } b: aiCompletionResponse { id } }",
         "subscription { aiCompletionResponse @skip(if: true) { id } }",
         "subscription { aiCompletionResponse { nothing } }",
@@ -109,8 +109,8 @@ subscription { aiCompletionResponse(requestId: "1") { id } }
     requestId is not the id of a request ["invalid_input"]
 subscription { aiCompletionResponse(aiAction: CHAT, resourceId: "gid://gitlab/Issue/52") { id } }
     Nothing is published under these arguments: give clientSubscriptionId alone, requestId alone, or one of aiAction and resourceId with or without clientSubscriptionId. ["invalid_input"]
-subscription { ...F } fragment F on Subscription { aiCompletionResponse { id } }
-    select aiCompletionResponse in the subscription itself, not in a fragment ["invalid_input"]
+subscription { ...F } fragment F on AiMessage { id }
+    a subscription selects a field of the type Subscription ["invalid_input"]
 subscription { a: aiCompletionResponse { id } b: aiCompletionResponse { id } }
     a subscription selects exactly one field ["invalid_input"]
 subscription { aiCompletionResponse @skip(if: true) { id } }
@@ -148,4 +148,66 @@ async fn arguments_become_the_filter_whatever_way_they_are_given() {
         let prepared = test.edge.graphql.subscribe(request(query, variables), &alice).await.unwrap();
         assert_eq!(prepared.filter, filter, "{query}");
     }
+}
+
+/// The chunks and the final of one answer, as a document with these variables and this operation has them.
+async fn frames(query: &str, variables: Value, operation_name: Option<&str>) -> Vec<Value> {
+    let test = start(world());
+    test.world.models.next_call(Script::saying(&["Hello."]));
+    let alice = identity(&test, "alice").await;
+    let operation_name = operation_name.map(str::to_owned);
+    let request = GraphqlRequest { operation_name, ..request(query, variables) };
+    let prepared = test.edge.graphql.subscribe(request, &alice).await.unwrap();
+    let mut subscription = test.edge.entrance.subscribe(prepared.filter.clone()).await.unwrap();
+    drop(execute_with(&test, "alice", ASK, json!({"c": "page"})).await);
+    let mut frames = Vec::new();
+    loop {
+        let event = next(&mut subscription).await;
+        if event.kind == EventKind::Echo {
+            continue;
+        }
+        frames.push(serde_json::from_slice::<Value>(&prepared.render(&event).await).unwrap()["data"].take());
+        if event.kind == EventKind::Final {
+            return frames;
+        }
+    }
+}
+
+#[actix_web::test]
+async fn one_of_several_operations_is_selected_by_its_name() {
+    let query = r#"query q { metadata { version } }
+        subscription one { aiCompletionResponse(clientSubscriptionId: "page") { content } }
+        subscription two { second: aiCompletionResponse(clientSubscriptionId: "page") { chunkId } }"#;
+    let expected = [json!({"second": {"chunkId": 1}}), json!({"second": {"chunkId": null}})];
+    assert_eq!(frames(query, json!({}), Some("two")).await, expected);
+}
+
+#[actix_web::test]
+async fn directives_take_variables_and_their_defaults() {
+    let query = r#"subscription($yes: Boolean = true, $no: Boolean = false, $given: Boolean!) {
+        aiCompletionResponse(clientSubscriptionId: "page") @include(if: $yes) {
+            content @include(if: $yes) chunkId @skip(if: $no) role @include(if: $no) errors @skip(if: $given)
+            ... @include(if: $given) { kind: __typename }
+        }
+    }"#;
+    let message = |chunk_id: Value| json!({"aiCompletionResponse": {"content": "Hello.", "chunkId": chunk_id, "kind": "AiMessage"}});
+    let given = frames(query, json!({"given": true}), None).await;
+    assert_eq!(given, [message(json!(1)), message(json!(null))]);
+    let overridden = frames(query, json!({"given": false, "no": true}), None).await;
+    let content = json!({"aiCompletionResponse": {"content": "Hello.", "role": "ASSISTANT", "errors": []}});
+    assert_eq!(overridden, [content.clone(), content]);
+}
+
+#[actix_web::test]
+async fn the_field_may_be_in_fragments_with_directives() {
+    let query = r#"subscription($c: String = "page", $yes: Boolean = true) { ...Answer @include(if: $yes) }
+        fragment Answer on Subscription { ... { answer: aiCompletionResponse(clientSubscriptionId: $c) { ...Text } } }
+        fragment Text on AiMessage { content }"#;
+    let content = json!({"answer": {"content": "Hello."}});
+    assert_eq!(frames(query, json!({}), None).await, [content.clone(), content]);
+    let test = start(world());
+    let alice = identity(&test, "alice").await;
+    let skipped = test.edge.graphql.subscribe(request(query, json!({"yes": false})), &alice).await;
+    let body = shown(&skipped.err().unwrap());
+    assert_eq!(body["errors"][0]["message"], "the subscription's only field is skipped");
 }

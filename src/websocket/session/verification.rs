@@ -11,7 +11,7 @@ use super::{
     super::{
         Shared,
         connections::Seat,
-        graphql_transport_ws::{SecondVerdict, Verdict},
+        machine::{SecondVerdict, Verdict},
         recheck::Finding,
     },
     Session, Step,

@@ -1,18 +1,15 @@
 //! The messages of graphql-transport-ws as they stand on the wire, both directions.
 
-use std::sync::Arc;
-
-use duologue_actors::protocol::Failure;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::graphql::GraphqlRequest;
+use crate::{
+    graphql::GraphqlRequest,
+    websocket::dialect::{Envelope, OperationId},
+};
 
 /// Clients make ids of a few characters, or UUIDs. An id is kept as long as its operation.
 const MAX_ID_BYTES: usize = 256;
-
-/// The client's name for one of its operations.
-pub type OperationId = Arc<str>;
 
 /// What a client may send.
 #[derive(Debug)]
@@ -24,7 +21,7 @@ pub enum ClientMessage {
     Complete { id: OperationId },
 }
 
-/// What the server sends, apart from `next`, which [`Next`] writes.
+/// What the server sends, apart from [`next`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerMessage {
@@ -96,21 +93,6 @@ fn request(message: &mut Map<String, Value>) -> Result<Box<GraphqlRequest>, Stri
 }
 
 impl ServerMessage {
-    /// An `error` with one GraphQL error in it.
-    #[must_use]
-    pub fn refusal(id: OperationId, failure: &Failure) -> Self {
-        let extensions = json!({ "code": failure.code.as_str(), "hop": failure.hop.as_str() });
-        Self::Error { id, payload: json!([{ "message": failure.text, "extensions": extensions }]) }
-    }
-
-    /// The `error` message of a subscription that has missed something and cannot go on.
-    #[must_use]
-    pub fn reset(id: OperationId, failure: &Failure) -> Self {
-        let (code, hop) = (failure.code.as_str(), failure.hop.as_str());
-        let extensions = json!({ "code": code, "hop": hop, "resume": "RESET" });
-        Self::Error { id, payload: json!([{ "message": failure.text, "extensions": extensions }]) }
-    }
-
     #[must_use]
     pub fn text(&self) -> String {
         // Strings and JSON values always serialise; the map has string keys.
@@ -118,49 +100,27 @@ impl ServerMessage {
     }
 }
 
-/// Writes the `next` messages of one operation around payloads that are JSON already.
-#[derive(Clone, Debug)]
-pub struct Next {
-    head: Box<str>,
-}
-
-impl Next {
-    #[must_use]
-    pub fn of(id: &OperationId) -> Self {
-        let id = Value::from(id.as_ref());
-        Self { head: format!(r#"{{"id":{id},"type":"next","payload":"#).into() }
-    }
-
-    #[must_use]
-    pub fn text(&self, payload: &[u8]) -> String {
-        let payload = String::from_utf8_lossy(payload);
-        let mut text = String::with_capacity(self.head.len() + payload.len() + 1);
-        text.push_str(&self.head);
-        text.push_str(&payload);
-        text.push('}');
-        text
-    }
+/// The `next` messages of one operation.
+#[must_use]
+pub fn next(id: &OperationId) -> Envelope {
+    let id = Value::from(id.as_ref());
+    Envelope::new(format!(r#"{{"id":{id},"type":"next","payload":"#), "}")
 }
 
 #[cfg(test)]
 mod tests {
-    use duologue_actors::protocol::{Code, Hop};
+    use serde_json::json;
 
     use super::*;
 
     #[test]
     fn server_messages_look_as_the_protocol_says() {
         let id: OperationId = "1".into();
-        let refusal = Failure::new(Code::RateLimited, Hop::Edge, "too many");
         for (message, text) in [
             (ServerMessage::ConnectionAck, r#"{"type":"connection_ack"}"#),
             (ServerMessage::Pong { payload: None }, r#"{"type":"pong"}"#),
             (ServerMessage::Pong { payload: Some(json!({"a": 1})) }, r#"{"type":"pong","payload":{"a":1}}"#),
-            (ServerMessage::Complete { id: id.clone() }, r#"{"type":"complete","id":"1"}"#),
-            (
-                ServerMessage::refusal(id, &refusal),
-                r#"{"type":"error","id":"1","payload":[{"message":"too many","extensions":{"code":"rate_limited","hop":"edge"}}]}"#,
-            ),
+            (ServerMessage::Complete { id }, r#"{"type":"complete","id":"1"}"#),
         ] {
             assert_eq!(message.text(), text);
         }
@@ -169,7 +129,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn a_next_message_is_json_whatever_the_id(id in "\\PC{1,20}|[\"\\\\\u{0}-\u{1f}]{1,5}") {
-            let text = Next::of(&OperationId::from(id.as_str())).text(br#"{"data":{"a":"b"}}"#);
+            let text = next(&OperationId::from(id.as_str())).text(br#"{"data":{"a":"b"}}"#);
             let expected = json!({"id": id, "type": "next", "payload": {"data": {"a": "b"}}});
             proptest::prop_assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
         }

@@ -1,10 +1,13 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 use rstest::rstest;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::websocket::{graphql_transport_ws::GraphqlTransportWs, recheck::Rechecks};
 
-const RULES: Rules = Rules {
+pub(in crate::websocket) const RULES: Rules = Rules {
     needs_token: true,
     rechecks: Rechecks { first: Duration::from_secs(40), every: Duration::from_secs(60) },
     init: Duration::from_secs(3),
@@ -26,9 +29,14 @@ enum Stage {
     Closed,
 }
 
+/// A machine that speaks `graphql-transport-ws`, whose every message shows.
+fn machine(rules: Rules, origin: Origin, credentials: Credentials, now: Instant) -> Machine {
+    Machine::new(Box::new(GraphqlTransportWs), rules, origin, credentials, now)
+}
+
 fn at(stage: Stage) -> (Machine, Instant) {
     let now = Instant::now();
-    let mut machine = Machine::new(RULES, Origin::Trusted, Credentials::default(), now);
+    let mut machine = machine(RULES, Origin::Trusted, Credentials::default(), now);
     if matches!(stage, Stage::Opened) {
         return (machine, now);
     }
@@ -48,7 +56,8 @@ fn at(stage: Stage) -> (Machine, Instant) {
 fn line(effect: &Effect) -> String {
     match effect {
         Effect::Nothing => "nothing".to_owned(),
-        Effect::Send(message) => format!("send {}", message.text()),
+        Effect::Send(messages) => format!("send {}", messages.join(" ")),
+        Effect::Admit => "admit".to_owned(),
         Effect::Verify(credentials) => {
             let token = credentials.token.as_ref().map(|token| token.expose_secret().to_owned());
             format!("verify {}", token.unwrap_or_else(|| "nobody".to_owned()))
@@ -122,7 +131,7 @@ fn a_frame_that_is_no_text_closes_4400(#[case] frame: Frame<'_>, #[case] what: &
 }
 
 #[rstest]
-#[case(Verdict::Welcome { expires: None }, r#"send {"type":"connection_ack"}"#)]
+#[case(Verdict::Welcome { expires: None }, "admit")]
 #[case(Verdict::Invalid, "close 4403 Forbidden: invalid credentials")]
 #[case(Verdict::TooManyConnections, "close 4403 Forbidden: too many connections")]
 #[case(Verdict::Unavailable, "close 1013 credentials cannot be verified at the moment")]
@@ -163,7 +172,7 @@ fn a_token_comes_with_the_upgrade_or_with_the_first_message(
     #[case] effect: &str,
 ) {
     let now = Instant::now();
-    let mut machine = Machine::new(RULES, origin, header.map(Credentials::token).unwrap_or_default(), now);
+    let mut machine = machine(RULES, origin, header.map(Credentials::token).unwrap_or_default(), now);
     assert_eq!(line(&machine.received(Frame::Text(text), now)), effect);
 }
 
@@ -197,7 +206,7 @@ fn a_socket_outlives_its_token_by_nothing() {
 fn where_no_token_is_needed_a_program_without_one_is_asked_about_too() {
     let now = Instant::now();
     let rules = Rules { needs_token: false, ..RULES };
-    let mut machine = Machine::new(rules, Origin::Absent, Credentials::default(), now);
+    let mut machine = machine(rules, Origin::Absent, Credentials::default(), now);
     let init = Frame::Text(r#"{"type":"connection_init"}"#);
     assert_eq!(line(&machine.received(init, now)), "verify nobody");
 }
