@@ -26,7 +26,7 @@ fn commits_are_synced_and_survive_the_power_going() {
 #[test]
 fn without_fsync_a_commit_does_not_wait_for_the_disk_and_is_in_the_file_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
-    let config = StorageConfig { durability: Durability::Os, ..config(folder.path()) };
+    let config = StorageConfig { durability: Durability::Os, ..StorageConfig::in_folder(folder.path()) };
     let opened = open_writer(&config).unwrap();
     assert_eq!(pragma::<String>(&opened.connection, "journal_mode"), "wal");
     assert_eq!(pragma::<i64>(&opened.connection, "synchronous"), 1, "1 is NORMAL");
@@ -38,7 +38,10 @@ fn without_fsync_a_commit_does_not_wait_for_the_disk_and_is_in_the_file_all_the_
 #[test]
 fn in_memory_nothing_is_written_and_both_connections_see_the_same() {
     let folder = tempfile::tempdir().unwrap();
-    let config = StorageConfig { durability: Durability::Memory, ..config(&folder.path().join("data")) };
+    let config = StorageConfig {
+        durability: Durability::Memory,
+        ..StorageConfig::in_folder(&folder.path().join("data"))
+    };
     let opened = open_writer(&config).unwrap();
     let reader = open_reader(&opened.place).unwrap();
     opened.connection.execute("INSERT INTO conversations VALUES (1, 2)", []).unwrap();
