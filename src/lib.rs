@@ -16,6 +16,7 @@ pub mod flags;
 pub mod gate;
 pub mod gitlab;
 pub mod graphql;
+mod hidden;
 pub mod http;
 pub mod identity;
 pub mod licence;

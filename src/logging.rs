@@ -69,12 +69,22 @@ fn writer(
     audience: Audience,
 ) -> Result<Option<(NonBlocking, WorkerGuard)>, LoggingError> {
     if let Some(path) = &config.to_file {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        let file = file.map_err(|source| LoggingError::Open { path: path.clone(), source })?;
+        let file =
+            private().open(path).map_err(|source| LoggingError::Open { path: path.clone(), source })?;
         return Ok(Some(tracing_appender::non_blocking(file)));
     }
     let wanted = audience == Audience::Operator || matches!(config.level, Level::Debug | Level::Trace);
     Ok(wanted.then(|| tracing_appender::non_blocking(io::stderr())))
+}
+
+/// What is appended to a new file is for its owner only: who asked what is nobody else's business, nor are the
+/// prompts that the flag `expanded_ai_logging` puts there. A file that is there stays as it is.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 fn lines<S>(format: LogFormat, writer: NonBlocking) -> Box<dyn Layer<S> + Send + Sync>
@@ -141,6 +151,24 @@ mod tests {
         assert_eq!((&lines[0]["message"], &lines[1]["message"]), (&"first".into(), &"second".into()));
         assert_eq!(lines[0]["request_id"], 7);
         assert_eq!(lines[0]["level"], "INFO");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_log_file_is_its_owners_only_and_one_that_is_there_stays_as_it_is() {
+        use std::{
+            fs::{metadata, set_permissions},
+            os::unix::fs::PermissionsExt,
+        };
+
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("duologue.log");
+        let mode = || metadata(&file).unwrap().permissions().mode() & 0o777;
+        write_one_line(&config(Some(file.clone())), "first");
+        assert_eq!(mode(), 0o600);
+        set_permissions(&file, PermissionsExt::from_mode(0o640)).unwrap();
+        write_one_line(&config(Some(file.clone())), "second");
+        assert_eq!(mode(), 0o640);
     }
 
     #[test]

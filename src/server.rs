@@ -5,7 +5,8 @@ use std::{io, net::SocketAddr, sync::Arc};
 use actix_web::{
     App, HttpServer,
     dev::{Server as HttpTask, ServerHandle},
-    middleware::from_fn,
+    http::header::X_CONTENT_TYPE_OPTIONS,
+    middleware::{DefaultHeaders, from_fn},
     web::{self, ServiceConfig},
 };
 use duologue_actors::entrance::Entrance;
@@ -105,11 +106,14 @@ pub fn bind(config: &ServerConfig, edge: Edge) -> io::Result<Server> {
             .wrap(from_fn(connections::refuse_surplus))
             .wrap(from_fn(bypass::refuse_others))
             .wrap(from_fn(watch::trace))
+            // No browser is to find a page or a script in what somebody wrote.
+            .wrap(DefaultHeaders::new().add((X_CONTENT_TYPE_OPTIONS, "nosniff")))
             .configure(routes)
     })
     .workers(config.workers)
     // The polite bound is `Connections`, which answers; this one only keeps file descriptors.
     .max_connections(config.max_connections.saturating_add(connections::TO_BE_REFUSED))
+    .client_request_timeout(config.head())
     .keep_alive(std::time::Duration::from_secs(75))
     .shutdown_timeout(drain::LAST_WORDS.as_secs())
     .disable_signals()

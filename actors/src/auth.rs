@@ -120,7 +120,7 @@ impl Handler<Verified> for Auth {
     fn handle(&mut self, Verified { submitted, verdict }: Verified, _: &mut Self::Context) {
         let Submitted { mut request, credentials } = submitted;
         self.desk.take("Verified", Some(request.id));
-        let identity = verdict.map_err(|error| refusal(&error));
+        let identity = verdict.map_err(|error| refused(&error));
         let admitted = identity.and_then(|identity| self.admit(&mut request, &identity).map(|()| identity));
         match admitted {
             Ok(identity) => {
@@ -180,7 +180,7 @@ impl Handler<Identify> for Auth {
     fn handle(&mut self, Identify { credentials }: Identify, _: &mut Self::Context) -> Self::Result {
         self.desk.take("Identify", None);
         let verifier = self.verifier.clone();
-        let answer = async move { verifier.verify(&credentials).await.map_err(|error| refusal(&error)) };
+        let answer = async move { verifier.verify(&credentials).await.map_err(|error| refused(&error)) };
         self.desk.clear();
         self.desk.answer(answer)
     }
@@ -192,6 +192,16 @@ impl Handler<Stop> for Auth {
     fn handle(&mut self, _: Stop, _: &mut Self::Context) -> Self::Result {
         Box::pin(self.desk.drop_work())
     }
+}
+
+/// Counts what was not taken, at every entrance: so guesses are noticed, without a line in the log for each.
+fn refused(error: &VerifyError) -> Failure {
+    let reason = match error {
+        VerifyError::Invalid => "invalid",
+        VerifyError::Unavailable => "unavailable",
+    };
+    metrics::counter!("duologue_credentials_refused_total", "reason" => reason).increment(1);
+    refusal(error)
 }
 
 fn refusal(error: &VerifyError) -> Failure {

@@ -7,7 +7,7 @@ use duologue_actors::{clock::Clock, protocol::ChatMessage};
 use serde_json::json;
 
 use super::{lookup::Lookup, output, store};
-use crate::{calendar, config::Config, conversation, graphql::timestamp};
+use crate::{calendar, config::Config, conversation, graphql::timestamp, hidden};
 
 #[derive(Debug, Args)]
 pub struct Messages {
@@ -44,7 +44,7 @@ fn as_text(message: &ChatMessage) -> String {
     let mut text = format!("{}  {}  {request_id}", calendar::show(*timestamp), role.as_str());
     for line in content.lines().chain(errors.iter().map(String::as_str)) {
         text.push_str("\n    ");
-        text.push_str(line);
+        text.push_str(&hidden::shown(line));
     }
     text
 }
@@ -59,4 +59,28 @@ fn as_json(message: &ChatMessage) -> String {
         "timestamp": timestamp::rfc3339(message.timestamp),
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use duologue_actors::protocol::{MessageId, RequestId, Role};
+
+    use super::*;
+
+    #[test]
+    fn a_kept_message_gives_the_terminal_no_commands() {
+        let message = ChatMessage {
+            id: MessageId::new(),
+            request_id: RequestId::new(),
+            role: Role::Assistant,
+            content: "one\u{1b}[2J\ntwo".to_owned(),
+            timestamp: UNIX_EPOCH,
+            chunk_id: None,
+            errors: vec!["\u{9b}2J".to_owned()],
+        };
+        let shown = as_text(&message);
+        assert!(shown.ends_with("\n    one\u{FFFD}[2J\n    two\n    \u{FFFD}2J"), "{shown}");
+    }
 }

@@ -20,6 +20,8 @@ pub struct ServerConfig {
     pub max_new_connections_per_second: usize,
     #[garde(range(min = 1_024))]
     pub max_body_bytes: usize,
+    #[garde(range(min = 1, max = 300))]
+    pub head_seconds: u64,
     #[garde(range(min = 4_096))]
     pub send_buffer_bytes: usize,
     #[garde(range(min = 1, max = 3_600))]
@@ -31,6 +33,11 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
+    #[must_use]
+    pub fn head(&self) -> Duration {
+        Duration::from_secs(self.head_seconds)
+    }
+
     #[must_use]
     pub fn user_timeout(&self) -> Duration {
         Duration::from_secs(self.user_timeout_seconds)

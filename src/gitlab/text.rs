@@ -1,22 +1,15 @@
 //! What others wrote is data: nothing of it is taken out, but what no text has is not passed on.
 
+use crate::hidden::hides;
+
 /// Characters of GitLab's own words that are logged.
 const MAX_SHOWN: usize = 200;
 
 /// The text with `\n` for every line end and a visible mark for every character that could hide text from
-/// people, or end a string where it does not end: other control characters but the tab, those that turn the
-/// direction of text around, and tags, which nobody sees and a model reads.
+/// people, or end a string where it does not end.
 pub(crate) fn clean(text: &str) -> String {
     let lines = text.replace("\r\n", "\n");
     lines.chars().map(|c| if hides(c) { '\u{FFFD}' } else { c }).collect()
-}
-
-fn hides(c: char) -> bool {
-    match c {
-        '\n' | '\t' => false,
-        '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{E0000}'..='\u{E007F}' => true,
-        c => c.is_control(),
-    }
 }
 
 /// The beginning of a message of GitLab's, on one line, for the log.

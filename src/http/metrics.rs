@@ -24,7 +24,7 @@ const TOKENS: [f64; 12] =
     [1.0, 4.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0];
 
 /// Every metric of the server, with what it counts.
-const COUNTERS: [(&str, &str); 11] = [
+const COUNTERS: [(&str, &str); 12] = [
     (
         "duologue_requests_total",
         "aiAction requests by action and by outcome at the door: accepted, or the refusal's code",
@@ -32,6 +32,10 @@ const COUNTERS: [(&str, &str); 11] = [
     (
         "duologue_answers_total",
         "ends of accepted requests by action and outcome: completed, cancelled, or the failure's code",
+    ),
+    (
+        "duologue_credentials_refused_total",
+        "credentials that were not taken, by reason: invalid, or unavailable when they could not be checked",
     ),
     ("duologue_admission_refused_total", "aiAction requests that found no room, by reason"),
     ("duologue_connections_refused_total", "connections that were one too many, by reason"),

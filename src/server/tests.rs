@@ -237,3 +237,50 @@ async fn leaving_lets_nobody_in_and_waits_for_what_is_inside() {
     drop(inside);
     server.ended.await.unwrap().unwrap();
 }
+
+#[actix_web::test]
+async fn no_answer_is_taken_for_anything_but_what_it_says_it_is() {
+    let server = serve(|_| ());
+    for path in ["/api/graphql", "/api/v4/features", "/-/liveness", "/metrics", "/nothing"] {
+        let response = send(server.address, &get(path, "")).await;
+        assert!(response.contains("\r\nx-content-type-options: nosniff\r\n"), "{path}: {response}");
+    }
+}
+
+#[actix_web::test]
+async fn a_head_that_does_not_come_to_its_end_is_given_up() {
+    let server = serve(|config| config.head_seconds = 1);
+    let response = send(server.address, "GET /-/liveness HTTP/1.1\r\nhost: h\r\nx-endless: a").await;
+    assert!(response.starts_with("HTTP/1.1 408"), "{response}");
+}
+
+/// Where a proxy in front ends such a request elsewhere than this server does, what lies behind it could be anybody's.
+#[rstest::rstest]
+#[case::two_lengths("content-length: 5\r\ncontent-length: 60")]
+#[case::a_length_and_chunks("content-length: 60\r\ntransfer-encoding: chunked")]
+#[case::chunks_of_something_else("transfer-encoding: chunked, identity")]
+#[case::two_encodings("transfer-encoding: identity\r\ntransfer-encoding: chunked")]
+#[case::a_length_that_is_no_number("content-length: +5")]
+#[case::a_blank_before_the_colon("content-length : 5")]
+#[case::a_header_in_two_lines("content-length:\r\n 5")]
+#[case::two_hosts("host: other\r\ncontent-length: 5")]
+#[actix_web::test]
+async fn a_request_that_can_be_read_in_two_ways_is_refused_with_all_that_follows(#[case] headers: &str) {
+    let server = serve(|_| ());
+    let hidden = get("/-/liveness", "");
+    let request = format!(
+        "POST /api/graphql HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n{headers}\r\n\r\n0\r\n\r\n{hidden}"
+    );
+    let response = send(server.address, &request).await;
+    assert!(response.starts_with("HTTP/1.1 400"), "{response}");
+    assert_eq!(response.matches("HTTP/1.1").count(), 1, "{response}");
+}
+
+#[actix_web::test]
+async fn json_of_a_hundred_thousand_levels_is_refused() {
+    let server = serve(|_| ());
+    let nested = format!(r#"{{"query":"{{__typename}}","variables":{{"a":{}"#, "[".repeat(100_000));
+    let response = send(server.address, &post("content-type: application/json\r\n", &nested)).await;
+    assert!(response.starts_with("HTTP/1.1 400"), "{response}");
+    assert!(send(server.address, &get("/-/liveness", "")).await.starts_with("HTTP/1.1 200"));
+}

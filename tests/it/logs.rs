@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use duologue_harness::server::{Home, PATIENCE, TestServer};
+use serde_json::json;
 use tokio::time::timeout;
 
 use crate::support::{ALICE, ROOT, ask_to_the_end, chat, home, try_ask};
@@ -77,4 +78,24 @@ async fn prompts_and_answers_are_logged_for_a_user_for_whom_the_flag_is_on_and_f
     };
     assert!(said("input", "marmalade"), "{lines:#?}");
     assert!(said("suggestion", "No model is configured"), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn what_a_client_says_begins_no_line_of_its_own_in_the_log() {
+    let forged = "page\n2026-01-01T00:00:00Z  INFO duologue: flag changed by an admin\u{1b}[2J";
+    let mut home = home();
+    home.set("logging", "level", "trace").unwrap();
+    let server = home.serve().await.unwrap();
+    let mut input = chat(QUESTION, Some(forged));
+    input["platformOrigin"] = json!(forged);
+    input["clientMutationId"] = json!(forged);
+    let request_id = ask_to_the_end(&server, ALICE, input).await;
+    let log = log_with(&server, &request_id, "final written").await;
+    let line = log.lines().find(|line| line.contains("flag changed by an admin"));
+    assert!(
+        line.is_some_and(|line| line.contains("request accepted")),
+        "what was said is not where it belongs"
+    );
+    assert!(!log.lines().any(|line| line.starts_with("2026-01-01")), "a line was forged");
+    assert!(!log.contains('\u{1b}'), "the log has a command for a terminal");
 }

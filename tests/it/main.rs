@@ -32,6 +32,7 @@ mod policy;
 mod redis;
 mod refusals;
 mod schema;
+mod security_page;
 mod seed;
 mod sessions;
 mod setup;

@@ -1,6 +1,8 @@
 //! What an operator looks at.
 
-use crate::support::{ALICE, ISSUE, ask_to_the_end, start, summarize};
+use serde_json::json;
+
+use crate::support::{ALICE, ISSUE, ask_to_the_end, chat, start, summarize, try_ask};
 
 /// The value of the first sample whose line starts with `series`.
 fn sample(metrics: &str, series: &str) -> Option<f64> {
@@ -39,6 +41,20 @@ async fn one_request_passes_every_actor_and_is_counted() {
     }
     let accepted = "duologue_requests_total{action=\"summarize_comments\",outcome=\"accepted\"}";
     assert_eq!(sample(&metrics.text, accepted), Some(1.0), "{}", metrics.text);
+}
+
+#[tokio::test]
+async fn credentials_that_are_not_taken_are_counted_at_every_entrance() {
+    let server = start().await;
+    let guess = server.graphql("a-guess").unwrap();
+    assert_eq!(guess.post("{ currentUser { id } }", json!({})).await.unwrap().status, 401);
+    assert_eq!(try_ask(&guess, chat("Who am I?", None)).await.status, 401);
+    let mut socket = server.websocket().open().await.unwrap();
+    assert!(socket.init(Some(json!({ "Authorization": "Bearer a-guess" }))).await.is_err());
+    ask_to_the_end(&server, ALICE, summarize(ISSUE, None)).await;
+    let metrics = server.get("/metrics").await.unwrap().text;
+    let refused = "duologue_credentials_refused_total{reason=\"invalid\"}";
+    assert_eq!(sample(&metrics, refused), Some(3.0), "{metrics}");
 }
 
 #[tokio::test]

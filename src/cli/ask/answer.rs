@@ -14,7 +14,7 @@ use super::{
     follow::Following,
     summary::Summary,
 };
-use crate::cli::output;
+use crate::{cli::output, hidden};
 
 pub(super) struct Answer<'o> {
     out: &'o mut dyn Write,
@@ -76,7 +76,7 @@ impl<'o> Answer<'o> {
             self.summary.first_chunk();
         }
         if !self.json && !taken.text.is_empty() {
-            self.print(&taken.text)?;
+            self.print(&hidden::shown(&taken.text))?;
         }
         if taken.end.is_some() {
             self.summary.model(event.model);
@@ -129,5 +129,19 @@ mod tests {
         answer.leave().unwrap();
         assert_eq!(answer.summary.line(), "request r | first chunk 0 ms | total 0 ms | m");
         assert_eq!(out, b"All of it.\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_model_gives_the_terminal_no_commands_and_programs_get_what_it_said() {
+        let said = "\u{1b}[2Jall is lost\rall is well\u{202E}";
+        let mut out = Vec::new();
+        let mut answer = Answer::new(&mut out, false, summary());
+        answer.take(event(json!(1), said)).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "\u{FFFD}[2Jall is lostall is well\u{FFFD}");
+
+        let mut out = Vec::new();
+        Answer::new(&mut out, true, summary()).take(event(json!(1), said)).unwrap();
+        let printed: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(printed["content"], said);
     }
 }

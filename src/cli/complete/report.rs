@@ -6,7 +6,10 @@ use duologue_actors::{models::Tally, ports::StopReason, protocol::Code};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::cli::{ask::readable, output};
+use crate::{
+    cli::{ask::readable, output},
+    hidden,
+};
 
 /// How a call ends that was interrupted, in a log line as well.
 pub(super) const CANCELLED: &str = "cancelled";
@@ -27,7 +30,7 @@ impl<'o> Report<'o> {
             return self.print(&format!("{}\n", json!({ "content": content })));
         }
         self.is_in_line = !content.ends_with('\n');
-        self.print(content)
+        self.print(&hidden::shown(content))
     }
 
     pub(super) fn finish(&mut self, tally: &Tally, reason: StopReason) -> io::Result<()> {
@@ -175,5 +178,12 @@ mod tests {
         report.leave().unwrap();
         report.leave().unwrap();
         assert_eq!(out, b"one\ntwo\n");
+    }
+
+    #[test]
+    fn a_model_gives_the_terminal_no_commands() {
+        let mut out = Vec::new();
+        Report::new(&mut out, false).content("\u{1b}]0;title\u{7}one\r\n").unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "\u{FFFD}]0;title\u{FFFD}one\n");
     }
 }
