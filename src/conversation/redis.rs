@@ -36,6 +36,11 @@ use line::{Connection, Line, Made};
 /// How often an addition is tried again because somebody else has written to the same stream meanwhile.
 const TRIES: usize = 5;
 
+/// Of a stream, so many entries more are looked at than are to be added: what an addition whose end nobody heard has
+/// left is among the newest, unless others have written more than these since. What is looked at is bounded by what
+/// comes, not by how long a stream has become.
+const OTHERS: usize = 50;
+
 pub(super) struct Redis {
     client: Client,
     timeout: Duration,
@@ -137,9 +142,9 @@ impl Redis {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Watches the stream and returns which messages are in it.
-    async fn watch(&self, owner: UserId) -> Result<HashSet<MessageId>, Fault> {
-        let commands = commands::watch(owner, self.limits.messages);
+    /// Watches the stream and returns which messages are the newest in it.
+    async fn watch(&self, owner: UserId, newest: usize) -> Result<HashSet<MessageId>, Fault> {
+        let commands = commands::watch(owner, newest);
         let entries = reply::entries(self.ask(&self.writing, &commands).await?);
         Ok(entries.iter().flatten().filter_map(entry::id).collect())
     }
@@ -162,7 +167,7 @@ impl Streams for Redis {
 
     async fn add(&self, owner: UserId, messages: &[ChatMessage]) -> Result<(), Fault> {
         for _ in 0..TRIES {
-            let there = self.watch(owner).await?;
+            let there = self.watch(owner, messages.len() + OTHERS).await?;
             let missing: Vec<&ChatMessage> =
                 messages.iter().filter(|message| !there.contains(&message.id)).collect();
             // The watch that is left is cleared by the next EXEC, and at worst makes that one be tried again.

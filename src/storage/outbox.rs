@@ -30,6 +30,9 @@ static PAGE: LazyLock<String> =
 static OF_OWNER: LazyLock<String> =
     LazyLock::new(|| format!("{} WHERE owner = ?1 ORDER BY position", OUTBOX.select()));
 
+/// Bytes of messages that are read at a time: no more than one transaction in Redis can take in its time.
+const PAGE_BYTES: usize = 1_048_576;
+
 #[async_trait]
 impl Outbox for Storage {
     async fn put(&self, owner: UserId, message: ChatMessage) -> Result<(), StoreError> {
@@ -87,7 +90,11 @@ fn page(connection: &Connection, after: i64, most: usize) -> rusqlite::Result<Pa
     let mut statement = connection.prepare_cached(&PAGE)?;
     let mut rows = statement.query((after, count(most)))?;
     let mut page = Page::default();
-    while let Some(row) = rows.next()? {
+    let mut bytes = 0;
+    while bytes < PAGE_BYTES
+        && let Some(row) = rows.next()?
+    {
+        bytes += row.get_ref("message")?.as_str().map_or(0, str::len);
         page.last = Some(row.get("position")?);
         match waiting(row) {
             Ok(waiting) => page.waiting.push(waiting),
@@ -179,6 +186,20 @@ mod tests {
         let page = page(&connection, 0, 10).unwrap();
         assert_eq!((page.waiting[0].owner, &page.waiting[0].message), (MALLORY, &message));
         assert_eq!(contents(&connection, ALICE), [""; 0]);
+    }
+
+    #[test]
+    fn long_messages_come_few_at_a_time_and_none_is_left_out() {
+        let connection = in_memory();
+        let limits = ConversationLimits { messages: 10, content_characters: PAGE_BYTES, ..LIMITS };
+        for number in 1..=5 {
+            put(&connection, &limits, ALICE, a_message(number, &"x".repeat(PAGE_BYTES * 2 / 5))).unwrap();
+        }
+        let (mut after, mut sizes) = (0, Vec::new());
+        while let Page { waiting, last: Some(last), .. } = page(&connection, after, 100).unwrap() {
+            (after, sizes) = (last, [sizes, vec![waiting.len()]].concat());
+        }
+        assert_eq!(sizes, [3, 2]);
     }
 
     #[test]

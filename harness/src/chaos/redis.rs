@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -24,7 +24,7 @@ use crate::{graphql::GraphqlClient, redis::RedisServer};
 /// How long Redis is away each time, in the short form and in the whole one.
 pub const SECONDS: (u64, u64) = (2, 30);
 
-const USERS: u64 = 8;
+const USERS: u64 = 32;
 const CLIENTS: u64 = 16;
 
 /// Within this time after Redis is back, everything that was said meanwhile is in it.
@@ -35,6 +35,9 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Requests whose messages are asked for at once: a page has 100 messages.
 const REQUESTS_A_PAGE: usize = 50;
+
+/// Within this time after the load, the conversations are whole.
+const WHOLE_WITHIN: Duration = Duration::from_secs(20);
 
 const MESSAGES: &str =
     "query($requestIds: [ID!]) { aiMessages(requestIds: $requestIds, last: 100) { nodes { requestId } } }";
@@ -85,19 +88,20 @@ async fn go_on_without(
     report: &mut Report,
 ) -> Result<()> {
     until_more_end(load).await?;
+    let asked_before = load.shared().all_accepted().len();
     fault.begin(redis).await?;
     let before = load.counts().ended_so_far();
     sleep(Duration::from_secs(plan.seconds(SECONDS))).await;
     let went_on = until_more_end(load).await;
     let ended = load.counts().ended_so_far() - before;
-    let asked = load.shared().all_accepted();
+    let asked = load.shared().all_accepted().split_off(asked_before);
     fault.end(redis).await?;
     let back = Instant::now();
     report.check(went_on.is_ok(), format_args!("{ended} requests ended with Redis {fault:?}"));
     caught_up(redis, &asked, back, report).await
 }
 
-/// Checks that the questions of all that was accepted by then are in Redis itself soon after it is back.
+/// Checks that the questions of all that was accepted meanwhile are in Redis itself soon after it is back.
 async fn caught_up(
     redis: &RedisServer,
     asked: &[Accepted],
@@ -121,11 +125,14 @@ async fn caught_up(
     Ok(())
 }
 
-/// The requests of which nothing is in their user's stream.
+/// The requests of which nothing is among the newest of their user's stream.
 async fn missing_in(redis: &RedisServer, asked: &[Accepted]) -> Result<Vec<String>> {
+    let mut counts: HashMap<User, usize> = HashMap::new();
+    asked.iter().for_each(|request| *counts.entry(request.user).or_default() += 1);
     let mut streams: HashMap<User, HashSet<String>> = HashMap::new();
-    for user in asked.iter().map(|request| request.user).collect::<HashSet<_>>() {
-        streams.insert(user, requests_in(redis, user).await?);
+    for (user, count) in counts {
+        // A question and an answer each, and what has come since.
+        streams.insert(user, newest_requests_in(redis, user, 4 * count + 100).await?);
     }
     let is_there = |request: &Accepted| {
         streams.get(&request.user).is_some_and(|stream| stream.contains(&request.request_id))
@@ -133,10 +140,11 @@ async fn missing_in(redis: &RedisServer, asked: &[Accepted]) -> Result<Vec<Strin
     Ok(asked.iter().filter(|request| !is_there(request)).map(|request| request.request_id.clone()).collect())
 }
 
-/// The requests that messages in the user's stream belong to.
-async fn requests_in(redis: &RedisServer, user: User) -> Result<HashSet<String>> {
+/// The requests that the newest entries of the user's stream belong to.
+async fn newest_requests_in(redis: &RedisServer, user: User, most: usize) -> Result<HashSet<String>> {
     type Entry = (String, Vec<(String, String)>);
-    let entries: Vec<Entry> = redis.run(&["XRANGE", &format!("ai_chat:{user}"), "-", "+"]).await?;
+    let (key, most) = (format!("ai_chat:{user}"), most.to_string());
+    let entries: Vec<Entry> = redis.run(&["XREVRANGE", &key, "+", "-", "COUNT", &most]).await?;
     let fields = entries.into_iter().flat_map(|(_, fields)| fields);
     Ok(fields.filter(|(name, _)| name == "request_id").map(|(_, value)| value).collect())
 }
@@ -167,7 +175,7 @@ impl Fault {
 
 /// Checks that the conversations have everything: a question and an answer each.
 async fn whole(stage: &mut Stage, accepted: &[Accepted], report: &mut Report) -> Result<()> {
-    let end = Instant::now() + CAUGHT_UP_WITHIN;
+    let end = Instant::now() + WHOLE_WITHIN;
     let incomplete = loop {
         let incomplete = incomplete(stage, accepted).await?;
         if incomplete.is_empty() || Instant::now() > end {
@@ -202,7 +210,10 @@ async fn incomplete(stage: &mut Stage, accepted: &[Accepted]) -> Result<Vec<Stri
 async fn incomplete_of(graphql: &GraphqlClient, page: &[&str]) -> Result<Vec<String>> {
     let reply = graphql.post(MESSAGES, json!({ "requestIds": page })).await?;
     let nodes = reply.at("/data/aiMessages/nodes");
-    let nodes = nodes.as_array().with_context(|| format!("no conversation: {}", reply.text))?;
+    let Some(nodes) = nodes.as_array() else {
+        // It may be there at the next look.
+        return Ok(page.iter().map(|id| format!("{id}: {}", reply.text)).collect());
+    };
     let messages = |request_id: &str| {
         nodes.iter().filter(|node| node.get("requestId").and_then(Value::as_str) == Some(request_id)).count()
     };

@@ -18,8 +18,9 @@ use crate::conversation::{
     streams::{Fault, Streams},
 };
 
-/// Messages read at a time. Bounds memory; what was written of them is taken out in one commit.
-const PAGE: usize = 64;
+/// Messages read at a time, fewer when they are long. What was written of them is taken out in one commit, and those of
+/// one user are one transaction in Redis: the more at a time, the sooner all are there.
+const PAGE: usize = 1_024;
 
 pub(super) struct Pass {
     outbox: Arc<dyn Outbox>,
