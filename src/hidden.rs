@@ -1,7 +1,8 @@
 //! Characters that hide text from people, or make a terminal do something: no text needs them.
 
-/// The text with a visible mark for each of them, as it may be shown on a terminal. A carriage return is left out: it
-/// would have what follows written over what is there, and a piece of a stream can end inside a line end of two.
+/// The text with a visible mark for each of them, as it may be shown in a page or on a terminal. A carriage return is
+/// left out: a terminal would write what follows over what is there, and a piece of a stream can end inside a line end
+/// of two.
 pub(crate) fn shown(text: &str) -> String {
     text.chars().filter(|&c| c != '\r').map(|c| if hides(c) { '\u{FFFD}' } else { c }).collect()
 }

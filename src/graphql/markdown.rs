@@ -1,6 +1,7 @@
 //! Answers as HTML. A model's output is hostile: it may have been told what to write by the text it was
 //! asked about. So raw HTML is shown as text, images become text (an image's address carries data away
-//! without a click), links go to the web or to mail only, and what is left passes an allow-list.
+//! without a click), links go to the web or to mail only, characters that hide text become visible, and what
+//! is left passes an allow-list.
 
 use std::{
     borrow::Cow,
@@ -14,6 +15,8 @@ use comrak::{
     nodes::{AstNode, NodeValue},
     parse_document,
 };
+
+use crate::hidden;
 
 /// Quotes and lists nested deeper than this are shown as plain text: no reader can follow them, and every
 /// level costs the stack of whoever renders it.
@@ -73,6 +76,7 @@ static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
 /// Renders Markdown as HTML that is safe to put into a page.
 #[must_use]
 pub fn to_safe_html(markdown: &str) -> String {
+    let markdown = &hidden::shown(markdown);
     if nesting(markdown) > MAX_NESTING {
         return format!("<pre>{}</pre>", ammonia::clean_text(markdown));
     }
@@ -208,6 +212,15 @@ mod tests {
         assert_eq!(
             to_safe_html("see ![a *secret* chart](https://evil.example/?q=1)"),
             "<p>see a <em>secret</em> chart</p>\n"
+        );
+    }
+
+    #[test]
+    fn what_nobody_would_see_is_shown_as_a_mark() {
+        assert_eq!(
+            to_safe_html("pay \u{202E}001\u{202C}\u{E0041}\r\nand [go](https://ok.example/\u{E0041})"),
+            "<p>pay \u{FFFD}001\u{FFFD}\u{FFFD}\nand <a href=\"https://ok.example/%EF%BF%BD\" \
+             rel=\"nofollow noopener noreferrer\">go</a></p>\n"
         );
     }
 
