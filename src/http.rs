@@ -1,6 +1,8 @@
-//! Plain HTTP: the GraphQL endpoint, what admins change and what operators ask.
+//! Plain HTTP: the GraphQL endpoint, what admins change, what operators ask, and those paths of GitLab's REST API
+//! that its clients touch.
 
 pub mod accept;
+pub mod code_suggestions;
 pub mod credentials;
 pub mod error;
 pub mod features;
@@ -9,3 +11,7 @@ pub mod health;
 mod idempotency_key;
 pub mod metrics;
 pub mod models;
+pub mod rest;
+pub mod token;
+pub mod user;
+pub mod version;

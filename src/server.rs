@@ -65,6 +65,19 @@ pub fn routes(routes: &mut ServiceConfig) {
                 .route(web::post().to(http::features::set))
                 .route(web::delete().to(http::features::delete)),
         )
+        .service(rest(http::version::VERSION_PATH, "GET").route(web::get().to(http::version::version)))
+        .service(rest(http::version::METADATA_PATH, "GET").route(web::get().to(http::version::metadata)))
+        .service(rest(http::token::PERSONAL_PATH, "GET").route(web::get().to(http::token::personal)))
+        .service(rest(http::token::OAUTH_PATH, "GET").route(web::get().to(http::token::oauth)))
+        .service(rest(http::user::PATH, "GET").route(web::get().to(http::user::user)))
+        .service(
+            rest(http::code_suggestions::ENABLED_PATH, "POST")
+                .route(web::post().to(http::code_suggestions::enabled)),
+        )
+        .service(
+            rest(http::code_suggestions::DIRECT_ACCESS_PATH, "POST")
+                .route(web::post().to(http::code_suggestions::direct_access)),
+        )
         .service(operators("/-/liveness").route(web::get().to(http::health::liveness)))
         .service(operators("/-/readiness").route(web::get().to(http::health::readiness)))
         .service(operators(http::models::PATH).route(web::get().to(http::models::models)))
@@ -74,6 +87,11 @@ pub fn routes(routes: &mut ServiceConfig) {
 
 fn features(path: &str, below: &str) -> actix_web::Resource {
     web::resource(format!("{path}{below}")).default_service(web::to(http::features::other))
+}
+
+/// A path of GitLab's REST API that takes the method `allowed`.
+fn rest(path: &str, allowed: &'static str) -> actix_web::Resource {
+    web::resource(path).default_service(web::to(move || async move { http::rest::other_than(allowed) }))
 }
 
 fn operators(path: &str) -> actix_web::Resource {

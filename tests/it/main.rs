@@ -35,6 +35,7 @@ mod seed;
 mod sessions;
 mod setup;
 mod shutdown;
+mod start_up;
 mod store;
 mod support;
 mod websocket;

@@ -2,7 +2,7 @@
 //! for a parameter that is not as it should be.
 
 use actix_web::{
-    HttpResponse,
+    HttpResponse, HttpResponseBuilder,
     http::{
         StatusCode,
         header::{ALLOW, CACHE_CONTROL, RETRY_AFTER},
@@ -13,11 +13,14 @@ use serde_json::json;
 use crate::http::error::Refused;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(in crate::http) enum Refusal {
     Unauthorized,
     Forbidden,
+    /// The same, and why.
+    NotOffered(&'static str),
     NotFound,
-    Method,
+    /// The path takes these methods only.
+    Method(&'static str),
     /// What is asked for cannot be done.
     BadRequest(String),
     /// A parameter is not as it should be.
@@ -37,9 +40,9 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::NotOffered(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BadRequest(_) | Self::Parameter(_) => StatusCode::BAD_REQUEST,
             Self::Body(refused) => refused.status(),
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -51,6 +54,7 @@ impl Refusal {
         let status = self.status();
         let body = match self {
             Self::Parameter(error) => json!({ "error": error }),
+            Self::NotOffered(reason) => json!({ "message": format!("{status} - {reason}") }),
             Self::BadRequest(reason) => json!({ "message": format!("400 Bad request - {reason}") }),
             Self::Body(refused) => json!({ "message": format!("{status} - {refused}") }),
             Self::Unavailable(reason) => json!({ "message": format!("{status} - {reason}") }),
@@ -60,17 +64,33 @@ impl Refusal {
             }),
             _ => json!({ "message": status.to_string() }),
         };
-        let mut response = HttpResponse::build(status);
+        self.head().json(body)
+    }
+
+    /// The same in the form of OAuth (RFC 6749, section 5.2; RFC 6750, section 3.1).
+    pub fn oauth_response(&self) -> HttpResponse {
+        let (error, description) = match self {
+            Self::Unauthorized => ("invalid_token", "The access token is invalid".to_owned()),
+            Self::Unavailable(reason) => ("temporarily_unavailable", reason.clone()),
+            _ => ("invalid_request", self.status().to_string()),
+        };
+        let body = json!({ "error": error, "error_description": description });
+        self.head().json(body)
+    }
+
+    /// The status and the headers.
+    fn head(&self) -> HttpResponseBuilder {
+        let mut response = HttpResponse::build(self.status());
         response.insert_header((CACHE_CONTROL, "no-store"));
         match self {
             Self::Unauthorized => drop(response.insert_header(("www-authenticate", "Bearer"))),
-            Self::Method => drop(response.insert_header((ALLOW, "GET, POST, DELETE"))),
+            Self::Method(allowed) => drop(response.insert_header((ALLOW, *allowed))),
             Self::Unavailable(_) => drop(response.insert_header((RETRY_AFTER, RETRY_SECONDS.to_string()))),
             // The rest of such a body is not read.
             Self::Body(_) => drop(response.force_close()),
             _ => {}
         }
-        response.json(body)
+        response
     }
 }
 
@@ -83,8 +103,9 @@ mod tests {
         let all = [
             Refusal::Unauthorized,
             Refusal::Forbidden,
+            Refusal::NotOffered("Direct connections are disabled"),
             Refusal::NotFound,
-            Refusal::Method,
+            Refusal::Method("GET"),
             Refusal::BadRequest("ghost is not found!".to_owned()),
             Refusal::Parameter("value is missing".to_owned()),
             Refusal::Body(Refused::TooLarge(65_536)),
@@ -99,6 +120,7 @@ mod tests {
         let expected = [
             r#"401 {"message":"401 Unauthorized"}"#,
             r#"403 {"message":"403 Forbidden"}"#,
+            r#"403 {"message":"403 Forbidden - Direct connections are disabled"}"#,
             r#"404 {"message":"404 Not Found"}"#,
             r#"405 {"message":"405 Method Not Allowed"}"#,
             r#"400 {"message":"400 Bad request - ghost is not found!"}"#,
