@@ -2,10 +2,13 @@
 //! that its clients touch.
 
 pub mod accept;
+pub mod chat_completions;
 pub mod code_suggestions;
 pub mod credentials;
+mod direct;
 pub mod error;
 pub mod features;
+pub mod gateway;
 pub mod graphql;
 pub mod health;
 mod idempotency_key;

@@ -8,11 +8,11 @@ use actix_web::{
     middleware::from_fn,
     web::{self, ServiceConfig},
 };
-use duologue_actors::entrance::Entrance;
+use duologue_actors::{action::Catalogue, entrance::Entrance};
 
 use crate::{
     admission::Admission,
-    config::ServerConfig,
+    config::{GatewayConfig, RestConfig, ServerConfig},
     graphql::Graphql,
     http::{self, error::Refused, features::Features, health::Part},
     providers::Registry,
@@ -38,6 +38,9 @@ pub struct Edge {
     pub sockets: Sockets,
     pub entrance: Entrance,
     pub admission: Admission,
+    pub catalogue: Arc<Catalogue>,
+    pub rest: RestConfig,
+    pub gateway: GatewayConfig,
     pub features: Features,
     pub models: Arc<Registry>,
     /// The parts outside the pipeline that readiness lists.
@@ -78,6 +81,17 @@ pub fn routes(routes: &mut ServiceConfig) {
             rest(http::code_suggestions::DIRECT_ACCESS_PATH, "POST")
                 .route(web::post().to(http::code_suggestions::direct_access)),
         )
+        .service(
+            rest(http::chat_completions::PATH, "POST")
+                .route(web::post().to(http::chat_completions::complete)),
+        )
+        .service(
+            web::resource(http::gateway::PATH)
+                .route(web::post().to(http::gateway::chat))
+                .default_service(web::to(http::gateway::other)),
+        )
+        .service(operators("/monitoring/healthz").route(web::get().to(http::health::gateway_liveness)))
+        .service(operators("/monitoring/ready").route(web::get().to(http::health::gateway_readiness)))
         .service(operators("/-/liveness").route(web::get().to(http::health::liveness)))
         .service(operators("/-/readiness").route(web::get().to(http::health::readiness)))
         .service(operators(http::models::PATH).route(web::get().to(http::models::models)))
@@ -129,6 +143,8 @@ pub fn bind(config: &ServerConfig, edge: Edge) -> io::Result<Server> {
     .max_connections(config.max_connections.saturating_add(connections::TO_BE_REFUSED))
     .keep_alive(std::time::Duration::from_secs(75))
     .shutdown_timeout(drain::LAST_WORDS.as_secs())
+    // Whoever has gone is noticed at once, and what was being done for them on this connection is dropped.
+    .h1_allow_half_closed(false)
     .disable_signals()
     // Options of a connection must be known before the address is bound.
     .on_connect(move |socket, extensions| {

@@ -8,9 +8,10 @@ use actix_web::{
         header::{ALLOW, CACHE_CONTROL, RETRY_AFTER},
     },
 };
+use duologue_actors::protocol::Failure;
 use serde_json::json;
 
-use crate::http::error::Refused;
+use crate::http::error::{Refused, retry_after, status_of_failure};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Refusal {
@@ -31,6 +32,8 @@ pub(in crate::http) enum Refusal {
     MediaType,
     /// Not now.
     Unavailable(String),
+    /// The pipeline refused, or there is no answer.
+    Failed(Failure),
 }
 
 /// A client that asks again sooner hardly finds anything changed.
@@ -47,6 +50,7 @@ impl Refusal {
             Self::Body(refused) => refused.status(),
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Failed(failure) => status_of_failure(failure.code),
         }
     }
 
@@ -58,6 +62,7 @@ impl Refusal {
             Self::BadRequest(reason) => json!({ "message": format!("400 Bad request - {reason}") }),
             Self::Body(refused) => json!({ "message": format!("{status} - {refused}") }),
             Self::Unavailable(reason) => json!({ "message": format!("{status} - {reason}") }),
+            Self::Failed(failure) => json!({ "message": format!("{status} - {}", failure.text) }),
             Self::MediaType => json!({
                 "error": "The provided content-type is not supported: send application/json or \
                           application/x-www-form-urlencoded"
@@ -86,6 +91,9 @@ impl Refusal {
             Self::Unauthorized => drop(response.insert_header(("www-authenticate", "Bearer"))),
             Self::Method(allowed) => drop(response.insert_header((ALLOW, *allowed))),
             Self::Unavailable(_) => drop(response.insert_header((RETRY_AFTER, RETRY_SECONDS.to_string()))),
+            Self::Failed(Failure { retry_after: Some(wait), .. }) => {
+                response.insert_header(retry_after(*wait));
+            }
             // The rest of such a body is not read.
             Self::Body(_) => drop(response.force_close()),
             _ => {}
@@ -96,6 +104,10 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use duologue_actors::protocol::{Code, Hop};
+
     use super::*;
 
     #[actix_web::test]
@@ -111,6 +123,7 @@ mod tests {
             Refusal::Body(Refused::TooLarge(65_536)),
             Refusal::MediaType,
             Refusal::Unavailable("the disk is full".to_owned()),
+            Refusal::Failed(Failure::new(Code::RateLimited, Hop::Auth, "Too often.")),
         ];
         let mut lines = Vec::new();
         for refusal in all {
@@ -128,7 +141,15 @@ mod tests {
             r#"413 {"message":"413 Payload Too Large - the body is larger than 65536 bytes"}"#,
             r#"415 {"error":"The provided content-type is not supported: send application/json or application/x-www-form-urlencoded"}"#,
             r#"503 {"message":"503 Service Unavailable - the disk is full"}"#,
+            r#"429 {"message":"429 Too Many Requests - Too often."}"#,
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn whoever_is_to_wait_is_told_how_long() {
+        let failure = Failure::new(Code::RateLimited, Hop::Auth, "Too often.");
+        let response = Refusal::Failed(failure.retry_after(Duration::from_millis(2_500))).response();
+        assert_eq!(response.headers().get(RETRY_AFTER).unwrap(), "3");
     }
 }
