@@ -3,6 +3,8 @@
 //!
 //! What is not allowed is not found: whoever may not chat, here or at all, hears 404.
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header::CONTENT_TYPE},
@@ -13,7 +15,6 @@ use duologue_actors::{
     ports::{Credentials, FlagSource, Identity},
     protocol::{Code, Failure, Hop},
 };
-use std::sync::Arc;
 
 use super::{
     accept::is_json,
@@ -62,7 +63,7 @@ async fn completed(
         answered(edge, &credentials, parameters.reset(&chat)).await?;
     }
     let content = answered(edge, &credentials, parameters.order(&chat)?).await?;
-    // GitLab's statuses for what is posted.
+    // GitLab's status for whatever is posted.
     Ok(rest::json_body(StatusCode::CREATED, &content))
 }
 
