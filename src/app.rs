@@ -15,7 +15,7 @@ use crate::{
     conversation::{Conversation, ConversationError},
     document::Faults,
     graphql::{BuildError, Graphql, GraphqlParts},
-    http::{features::Features, metrics},
+    http::{features::Features, gateway, metrics},
     offer::Offer,
     people::{People, PeopleError},
     providers::{self, Registry, RegistryError},
@@ -103,6 +103,7 @@ impl App {
         let permits = Permits::new(config.pipeline.permits);
         let models = Arc::new(Registry::new(config)?);
         announce(config, &models);
+        gateway::announce(&config.gateway, &offer.catalogue);
         let stores = Stores { journal: storage.clone(), conversation: conversation.clone() };
         let parts = Parts { inspector, ..parts(config, &offer, &people, &stores, &models, &permits) };
         let tree = Tree::start(parts).await?;
@@ -204,6 +205,9 @@ fn edge(
         sockets,
         entrance: entrance.clone(),
         admission,
+        catalogue: offer.catalogue.clone(),
+        rest: config.rest,
+        gateway: config.gateway.clone(),
         parts: readiness::parts(config, offer, people, stores, &models),
         models,
         features: Features { flags: offer.flags.clone(), names: people.names.clone() },

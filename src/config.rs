@@ -29,6 +29,7 @@ mod directory;
 mod flags;
 mod from_environment;
 mod from_file;
+mod gateway;
 mod gitlab;
 mod graphql;
 mod layers;
@@ -42,6 +43,7 @@ mod pipeline;
 mod providers;
 mod rate_limits;
 mod redis;
+mod rest;
 mod server;
 mod shape;
 mod storage;
@@ -54,6 +56,7 @@ pub use conversation::{ConversationConfig, ConversationKind};
 pub use deployment::{DeploymentConfig, DeploymentMode, DuoFeatures, UnlistedFeatures};
 pub use directory::{DirectoryConfig, DirectorySource};
 pub use flags::{FlagsConfig, FlagsSource};
+pub use gateway::GatewayConfig;
 pub use gitlab::GitlabConfig;
 pub use graphql::GraphqlConfig;
 pub use licence::LicenceConfig;
@@ -64,6 +67,7 @@ pub use pipeline::PipelineConfig;
 pub use providers::{ProviderConfig, ProviderKind};
 pub use rate_limits::RateLimitsConfig;
 pub use redis::RedisConfig;
+pub use rest::RestConfig;
 pub use server::ServerConfig;
 pub use storage::{Durability, StorageConfig};
 pub use unit_primitives::UnitPrimitivesConfig;
@@ -88,6 +92,10 @@ pub struct Config {
     pub graphql: GraphqlConfig,
     #[garde(dive)]
     pub websocket: WebsocketConfig,
+    #[garde(dive)]
+    pub rest: RestConfig,
+    #[garde(dive)]
+    pub gateway: GatewayConfig,
     #[garde(dive)]
     pub pipeline: PipelineConfig,
     #[garde(dive)]

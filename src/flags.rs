@@ -31,7 +31,7 @@ mod watch;
 
 pub use change::{Change, Target};
 pub use gates::{Flag, NotAPercentage, Percentage, State, flipper_id};
-pub use names::{Definition, NameFault, Names};
+pub use names::{Definition, NameFault, Names, REST_CHAT};
 
 use set::Snapshot;
 use sources::Sources;

@@ -194,6 +194,12 @@ impl Graphql {
         self.parts.config.max_label_characters
     }
 
+    /// The GitLab version clients choose their queries by.
+    #[must_use]
+    pub fn advertised_version(&self) -> &str {
+        &self.parts.advertised_version
+    }
+
     /// The schema in GraphQL's own language.
     #[must_use]
     pub fn sdl(&self) -> String {

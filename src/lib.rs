@@ -25,6 +25,7 @@ pub mod offer;
 pub mod people;
 pub mod private_file;
 pub mod providers;
+pub mod reception;
 pub mod server;
 pub mod spelling;
 pub mod storage;

@@ -9,11 +9,11 @@ use actix_web::{
     middleware::{DefaultHeaders, from_fn},
     web::{self, ServiceConfig},
 };
-use duologue_actors::entrance::Entrance;
+use duologue_actors::{action::Catalogue, entrance::Entrance};
 
 use crate::{
     admission::Admission,
-    config::ServerConfig,
+    config::{GatewayConfig, RestConfig, ServerConfig},
     graphql::Graphql,
     http::{self, error::Refused, features::Features, health::Part},
     providers::Registry,
@@ -39,6 +39,9 @@ pub struct Edge {
     pub sockets: Sockets,
     pub entrance: Entrance,
     pub admission: Admission,
+    pub catalogue: Arc<Catalogue>,
+    pub rest: RestConfig,
+    pub gateway: GatewayConfig,
     pub features: Features,
     pub models: Arc<Registry>,
     /// The parts outside the pipeline that readiness lists.
@@ -67,6 +70,30 @@ pub fn routes(routes: &mut ServiceConfig) {
                 .route(web::delete().to(http::features::delete)),
         )
         .service(get_only(http::cable::PATH).route(web::get().to(http::cable::get)))
+        .service(rest(http::version::VERSION_PATH, "GET").route(web::get().to(http::version::version)))
+        .service(rest(http::version::METADATA_PATH, "GET").route(web::get().to(http::version::metadata)))
+        .service(rest(http::token::PERSONAL_PATH, "GET").route(web::get().to(http::token::personal)))
+        .service(rest(http::token::OAUTH_PATH, "GET").route(web::get().to(http::token::oauth)))
+        .service(rest(http::user::PATH, "GET").route(web::get().to(http::user::user)))
+        .service(
+            rest(http::code_suggestions::ENABLED_PATH, "POST")
+                .route(web::post().to(http::code_suggestions::enabled)),
+        )
+        .service(
+            rest(http::code_suggestions::DIRECT_ACCESS_PATH, "POST")
+                .route(web::post().to(http::code_suggestions::direct_access)),
+        )
+        .service(
+            rest(http::chat_completions::PATH, "POST")
+                .route(web::post().to(http::chat_completions::complete)),
+        )
+        .service(
+            web::resource(http::gateway::PATH)
+                .route(web::post().to(http::gateway::chat))
+                .default_service(web::to(http::gateway::other)),
+        )
+        .service(get_only("/monitoring/healthz").route(web::get().to(http::health::gateway_liveness)))
+        .service(get_only("/monitoring/ready").route(web::get().to(http::health::gateway_readiness)))
         .service(get_only("/-/liveness").route(web::get().to(http::health::liveness)))
         .service(get_only("/-/readiness").route(web::get().to(http::health::readiness)))
         .service(get_only(http::models::PATH).route(web::get().to(http::models::models)))
@@ -76,6 +103,11 @@ pub fn routes(routes: &mut ServiceConfig) {
 
 fn features(path: &str, below: &str) -> actix_web::Resource {
     web::resource(format!("{path}{below}")).default_service(web::to(http::features::other))
+}
+
+/// A path of GitLab's REST API that takes the method `allowed`.
+fn rest(path: &str, allowed: &'static str) -> actix_web::Resource {
+    web::resource(path).default_service(web::to(move || async move { http::rest::other_than(allowed) }))
 }
 
 fn get_only(path: &str) -> actix_web::Resource {
@@ -116,6 +148,8 @@ pub fn bind(config: &ServerConfig, edge: Edge) -> io::Result<Server> {
     .client_request_timeout(config.head())
     .keep_alive(std::time::Duration::from_secs(75))
     .shutdown_timeout(drain::LAST_WORDS.as_secs())
+    // Whoever has gone is noticed at once, and what was being done for them on this connection is dropped.
+    .h1_allow_half_closed(false)
     .disable_signals()
     // Options of a connection must be known before the address is bound.
     .on_connect(move |socket, extensions| {

@@ -5,6 +5,8 @@
 //! a request, and ends the request once: `completed`, `failed` or `cancelled`. Told to stop, it drops the
 //! calls under way without ending their requests: the next start runs them.
 //!
+//! A [slash command](crate::slash_command) is answered here without a model, and ends like any other request.
+//!
 //! How a model is called, and what is done when it fails, is the business of [`crate::models`].
 
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use crate::{
     models::{self, Model, Purpose},
     ports::{ModelCall, ModelError, Models, Retry},
     prompt::{PromptError, PromptVersion},
-    protocol::{Code, Ended, Failure, GlobalId, Hop, RequestId, Stop, deliver},
+    protocol::{Code, Ended, Failure, GlobalId, Hop, Outcome, RequestId, Stop, deliver},
 };
 
 mod chunker;
@@ -65,6 +67,11 @@ impl Completion {
     fn begin(&self, accepted: Accepted) -> Result<(), Failure> {
         let request = accepted.request();
         let (request_id, action) = (request.id, request.action.clone());
+        if let Some(command) = request.slash_command() {
+            let outcome = Outcome::Completed { content: command.answer() };
+            deliver(&self.ends, Ended { request_id, outcome, model: None });
+            return Ok(());
+        }
         let route = self.models.route(&action.model).ok_or_else(|| {
             tracing::error!(%request_id, model = action.model, "no such model");
             Failure::internal(Hop::Completion)

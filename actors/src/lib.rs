@@ -67,6 +67,7 @@
 //! | how a resource is cut to size, how a prompt is rendered | `policy/excerpt.rs`, `completion/prompt.rs` |
 //! | which version of a prompt a user gets; templates, tags and turns | [`prompt`] |
 //! | what is done to a whole answer before it is kept | `completion/modifiers.rs` |
+//! | what a slash command does, and what the conversation shows and remembers after it | [`slash_command`] |
 //! | how deltas become chunks, when an answer ends | `completion/chunker.rs`, `completion/run.rs` |
 //! | when a model is asked again, or another one | [`models`], `models/answer.rs`, `models/retry.rs` |
 //! | when a model is left alone, how much it is asked at a time | `models/breaker.rs`, `models/capacity.rs` |
@@ -106,6 +107,7 @@ pub mod policy;
 pub mod ports;
 pub mod prompt;
 pub mod protocol;
+pub mod slash_command;
 pub mod supervisor;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

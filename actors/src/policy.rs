@@ -246,7 +246,7 @@ pub struct Explanation {
 fn resource_for_prompt(origin: &Origin, now: Option<Arc<Resource>>) -> Option<Arc<Resource>> {
     match origin {
         Origin::Recovered { resource: Some(then) } => Some(then.clone()),
-        Origin::Recovered { resource: None } | Origin::Asked | Origin::Streamed => now,
+        Origin::Recovered { resource: None } | Origin::Asked | Origin::Streamed | Origin::Brought(_) => now,
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{action::Action, clock::Deadline, permits::Permit};
+use crate::{action::Action, clock::Deadline, permits::Permit, slash_command::SlashCommand};
 
 mod failure;
 mod global_id;
@@ -21,7 +21,7 @@ mod message;
 pub use failure::{Code, Failure, Hop};
 pub(crate) use failure::{TOO_LATE, TRY_AGAIN};
 pub use global_id::{GlobalId, MalformedGlobalId};
-pub use message::{ChatMessage, MessageId, Role};
+pub use message::{ChatMessage, Exchange, MessageId, Role};
 
 /// Pairs a request with everything said about it. A UUID v7, so ids sort by the time they were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -107,6 +107,22 @@ pub struct Request {
 }
 
 impl Request {
+    /// The command to the conversation that it is, if it is none for a model.
+    pub(crate) fn slash_command(&self) -> Option<SlashCommand> {
+        self.keeps_conversation().then(|| self.question()).flatten().and_then(SlashCommand::of)
+    }
+
+    /// What the user says in it.
+    pub(crate) fn question(&self) -> Option<&str> {
+        let question = self.action.question().and_then(|field| self.input.get(&field.name));
+        question.and_then(serde_json::Value::as_str)
+    }
+
+    /// Whether question and answer belong to the conversation that is kept of its owner.
+    pub(crate) fn keeps_conversation(&self) -> bool {
+        self.action.cache_response && !matches!(self.origin, Origin::Brought(_))
+    }
+
     /// What it is about, as a directory is asked for it.
     pub(crate) fn resource(&self) -> Option<crate::ports::ResourceName> {
         let id = self.resource_id.clone()?;
@@ -146,6 +162,9 @@ pub enum Origin {
     /// A client waits for the answer itself, and when it goes, the request goes with it: nothing of it
     /// is promised beyond its connection, so it is not in the journal.
     Streamed,
+    /// The same, and what was said before comes with it, oldest first: no conversation is read, and nothing
+    /// of it is kept.
+    Brought(Vec<Exchange>),
     /// The journal had it unfinished when the process started; it is accepted already.
     Recovered {
         /// The resource as it was when the request was accepted.
@@ -162,7 +181,7 @@ impl Origin {
     /// Whether its end is to be written to the journal.
     #[must_use]
     pub fn is_journalled(&self) -> bool {
-        !matches!(self, Self::Streamed)
+        !matches!(self, Self::Streamed | Self::Brought(_))
     }
 }
 

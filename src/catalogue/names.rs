@@ -5,10 +5,13 @@ use duologue_actors::{
     feature_flag::{CHAT_SWITCH, GLOBAL_SWITCH},
 };
 
-use crate::document::{Place, Report};
+use crate::{
+    document::{Place, Report},
+    flags::REST_CHAT,
+};
 
 /// The flags that are there without any action.
-const TAKEN_FLAGS: [&str; 3] = [CHAT_SWITCH, GLOBAL_SWITCH, EXPANDED_LOGGING];
+const TAKEN_FLAGS: [&str; 4] = [CHAT_SWITCH, GLOBAL_SWITCH, EXPANDED_LOGGING, REST_CHAT];
 
 /// Fields every `aiAction` input has besides the actions; an action cannot be called like one.
 const RESERVED_FIELDS: &[&str] = &[

@@ -118,7 +118,9 @@ fn the_shipped_catalogue_is_right_and_is_built_in() {
     for path in [shipped, nowhere] {
         let catalogue = shipped_at(&path);
         let names: Vec<&str> = catalogue.iter().map(|action| action.name.as_str()).collect();
-        assert_eq!(names, ["chat", "explain_code", "generate_description", "summarize_comments"]);
+        let expected =
+            ["chat", "explain_code", "generate_description", "summarize_comments", "summarize_discussion"];
+        assert_eq!(names, expected);
         assert!(catalogue.get("chat").unwrap().cache_response);
     }
 }

@@ -8,6 +8,9 @@ use duologue_actors::{
     feature_flag::{CHAT_SWITCH, GLOBAL_SWITCH},
 };
 
+/// GitLab's flag for its REST entrance to chat, off there until somebody sets it.
+pub const REST_CHAT: &str = "access_rest_chat";
+
 /// GitLab's column for the name of a gate takes no more.
 const MAX_LENGTH: usize = 255;
 /// Of a name that cannot be one, as much as helps to find it.
@@ -46,13 +49,14 @@ pub enum NameFault {
 
 impl Names {
     /// The two switches, the flags and licensed features of the actions, the flags that select one of their
-    /// prompts, and the flag of the log.
+    /// prompts, the flag of the log, and the one of chat over REST.
     #[must_use]
     pub fn of(catalogue: &Catalogue) -> Self {
         let mut names = Self::default();
         names.define(CHAT_SWITCH, "ops", true, true);
         names.define(GLOBAL_SWITCH, "ops", true, true);
         names.define(EXPANDED_LOGGING, "ops", false, false);
+        names.define(REST_CHAT, "development", false, true);
         for action in catalogue.iter() {
             names.define(&action.feature_flag, "development", action.flag_default, true);
             names.licensed.insert(action.licensed_feature.clone());
@@ -125,6 +129,7 @@ mod tests {
             .map(|definition| (definition.name.clone(), definition.kind, definition.default_enabled))
             .collect();
         let expected = [
+            ("access_rest_chat", "development", false),
             ("ai_duo_chat_switch", "ops", true),
             ("ai_global_switch", "ops", true),
             ("duo_chat", "development", true),

@@ -20,6 +20,7 @@ use duologue_actors::{
 };
 
 use super::{GraphqlParts, call, error, fingerprint, input_types, names, scalars};
+use crate::reception;
 
 const AI_ACTION_INPUT: &str = "AiActionInput";
 const AI_ACTION_PAYLOAD: &str = "AiActionPayload";
@@ -143,8 +144,7 @@ async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
             submit(&parts.entrance, ask).await.map_err(|refusal| (refusal.failure, Some(refusal.request_id)))
         }
     };
-    let code = outcome.as_ref().map_or_else(|(failure, _)| failure.code.as_str(), |_| "accepted");
-    metrics::counter!("duologue_requests_total", "action" => name, "outcome" => code).increment(1);
+    reception::count(&name, outcome.as_ref().err().map(|(failure, _)| failure));
     match outcome {
         Ok(gate) => {
             let request_id = gate.request_id();
@@ -158,14 +158,7 @@ async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
 async fn submit(entrance: &Entrance, ask: Ask) -> std::result::Result<Gate, Refusal> {
     let (action, platform_origin) = (ask.action.name.clone(), ask.platform_origin.clone());
     let outcome = entrance.ask(ask).await;
-    let request_id = outcome.as_ref().map_or_else(|refusal| refusal.request_id, Gate::request_id);
-    tracing::Span::current().record("request_id", tracing::field::display(request_id));
-    match &outcome {
-        Ok(_) => tracing::info!(%request_id, action, ?platform_origin, "request accepted"),
-        Err(Refusal { failure, .. }) => tracing::info!(
-            %request_id, action, code = %failure.code, hop = failure.hop.as_str(), "request refused"
-        ),
-    }
+    reception::log(&action, platform_origin.as_deref(), outcome.as_ref().map(Gate::request_id));
     outcome
 }
 

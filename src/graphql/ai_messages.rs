@@ -14,7 +14,10 @@ use async_graphql::{
         TypeRef,
     },
 };
-use duologue_actors::protocol::{ChatMessage, RequestId};
+use duologue_actors::{
+    protocol::{ChatMessage, RequestId},
+    slash_command,
+};
 use uuid::Uuid;
 
 use super::{
@@ -75,6 +78,8 @@ async fn resolve(context: &ResolverContext<'_>) -> Result<Page> {
         }
         None => Vec::new(),
     };
+    // What is asked for by its request is found as long as it is kept: a client may poll for any answer.
+    let messages = if request_ids.is_some() { messages } else { slash_command::shown(messages) };
     let wanted: Vec<_> = messages
         .into_iter()
         .filter(|message| request_ids.as_ref().is_none_or(|ids| ids.contains(&message.request_id)))

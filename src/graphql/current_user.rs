@@ -23,6 +23,8 @@ pub(super) fn register(schema: SchemaBuilder) -> SchemaBuilder {
                 user.identity.user.username.clone()
             }))
             .field(field("name", TypeRef::named_nn(TypeRef::STRING), |user| user.identity.user.name.clone()))
+            .field(absent("avatarUrl").description("Null: nobody has a picture here."))
+            .field(absent("webUrl").description("Null: nobody has a page of their own here."))
             .field(
                 Field::new("duoChatAvailable", TypeRef::named(TypeRef::BOOLEAN), |context| {
                     FieldFuture::new(async move {
@@ -43,6 +45,16 @@ pub(super) fn register(schema: SchemaBuilder) -> SchemaBuilder {
                     })
                 })
                 .description("The names of the actions the caller may use somewhere."),
+            )
+            .field(
+                constant("duoCodeSuggestionsAvailable", TypeRef::named(TypeRef::BOOLEAN), || false.into())
+                    .description("False: code suggestions are not offered here."),
+            )
+            .field(
+                constant("codeSuggestionsContexts", TypeRef::named_nn_list(TypeRef::STRING), || {
+                    Value::List(Vec::new())
+                })
+                .description("What code suggestions may take into account: nothing, as there are none."),
             ),
     )
 }
@@ -69,6 +81,16 @@ fn field(name: &str, type_ref: TypeRef, read: fn(&CurrentUser) -> String) -> Fie
             context.parent_value.downcast_ref::<CurrentUser>().map(|user| read(user).into()),
         )
     })
+}
+
+/// A field that GitLab's clients select at their start, and that says the same of everybody here.
+fn constant(name: &str, type_ref: TypeRef, value: fn() -> Value) -> Field {
+    Field::new(name, type_ref, move |_| FieldFuture::from_value(Some(value())))
+}
+
+/// One of these that has nothing to say.
+fn absent(name: &str) -> Field {
+    constant(name, TypeRef::named(TypeRef::STRING), || Value::Null)
 }
 
 async fn available<'a>(context: &ResolverContext<'a>) -> Result<&'a [Arc<Action>]> {

@@ -11,7 +11,8 @@ use serde_json::{Map, Value as Json};
 use super::{error, names, scalars};
 
 const ADDITIONAL_CONTEXT_CATEGORY: &str = "AiAdditionalContextCategory";
-const CATEGORIES: &[&str] = &[
+/// What the user may add to a question.
+pub const CATEGORIES: &[&str] = &[
     "FILE",
     "SNIPPET",
     "MERGE_REQUEST",
@@ -43,30 +44,39 @@ struct KnownObject {
     fields: &'static [FieldRule<'static>],
 }
 
-/// Lengths and requirements are GitLab's, which its editor extensions rely on.
+/// Characters of a file's name. All of these are GitLab's bounds, which its editor extensions rely on.
+pub const MAX_FILE_NAME: usize = 1_000;
+/// Characters of what is selected in a file, and of what stands above and below the cursor.
+pub const MAX_FILE_TEXT: usize = 400_000;
+/// Characters of the id of what was added to a question.
+pub const MAX_CONTEXT_ID: usize = 255;
+/// Characters of what was added to a question.
+pub const MAX_CONTEXT_TEXT: usize = 600_000;
+
+/// What is required is GitLab's word too.
 const OBJECTS: &[KnownObject] = &[
     KnownObject {
         name: "AiCurrentFileInput",
         description: "The file the user is looking at.",
         fields: &[
-            text("fileName", "String!", 1_000),
-            text("selectedText", "String!", 400_000),
-            text("contentAboveCursor", "String", 400_000),
-            text("contentBelowCursor", "String", 400_000),
+            text("fileName", "String!", MAX_FILE_NAME),
+            text("selectedText", "String!", MAX_FILE_TEXT),
+            text("contentAboveCursor", "String", MAX_FILE_TEXT),
+            text("contentBelowCursor", "String", MAX_FILE_TEXT),
         ],
     },
     KnownObject {
         name: "AiAdditionalContextInput",
         description: "Something the user added to the question: a file, an issue, a snippet.",
         fields: &[
-            text("id", "String!", 255),
+            text("id", "String!", MAX_CONTEXT_ID),
             FieldRule {
                 name: "category",
                 type_name: "AiAdditionalContextCategory!",
                 max_length: None,
                 allow_blank: true,
             },
-            text("content", "String!", 600_000),
+            text("content", "String!", MAX_CONTEXT_TEXT),
             FieldRule { name: "metadata", type_name: "JSON", max_length: None, allow_blank: true },
         ],
     },

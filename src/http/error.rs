@@ -11,6 +11,8 @@ use actix_web::{
     },
 };
 
+use duologue_actors::protocol::Code;
+
 use super::accept::ResponseType;
 use crate::graphql::{Rejection, error};
 
@@ -111,6 +113,32 @@ pub fn status_of(rejection: Rejection) -> StatusCode {
         Rejection::Unauthenticated => StatusCode::UNAUTHORIZED,
         Rejection::Conflict => StatusCode::CONFLICT,
         Rejection::Overloaded | Rejection::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// The status of a request that was refused, or whose answer failed, where the response is the answer.
+#[must_use]
+pub fn status_of_failure(code: Code) -> StatusCode {
+    match code {
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::Forbidden | Code::FeatureDisabled => StatusCode::FORBIDDEN,
+        Code::RateLimited | Code::BudgetExhausted | Code::UpstreamRateLimited => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
+        Code::InvalidInput => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::Conflict => StatusCode::CONFLICT,
+        Code::UpstreamTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::Overloaded | Code::StorageUnavailable | Code::Interrupted | Code::UpstreamOverloaded => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Code::DeadlineExceeded | Code::UpstreamTimeout | Code::UpstreamStalled => StatusCode::GATEWAY_TIMEOUT,
+        Code::UpstreamUnavailable
+        | Code::UpstreamMalformed
+        | Code::UpstreamTruncated
+        | Code::UpstreamRejected
+        | Code::UpstreamAuth => StatusCode::BAD_GATEWAY,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

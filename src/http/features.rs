@@ -10,13 +10,13 @@ use actix_web::{
     http::{StatusCode, header::CACHE_CONTROL},
     web,
 };
-use duologue_actors::{
-    ports::{Caller, Scope},
-    protocol::Code,
-};
+use duologue_actors::ports::{Caller, Scope};
 use serde_json::{Value, json};
 
-use super::{credentials, graphql};
+use super::{
+    credentials, graphql,
+    rest::{self, Refusal},
+};
 use crate::{
     directory::ActorNames,
     flags::{Change, ChangeError, Definition, FileFlags, Flag, Listed, Percentage, flipper_id},
@@ -24,11 +24,9 @@ use crate::{
 };
 
 mod parameters;
-mod refusal;
 mod targets;
 
 use parameters::Parameters;
-use refusal::Refusal;
 
 /// Reads and changes all flags.
 pub const PATH: &str = "/api/v4/features";
@@ -48,17 +46,17 @@ pub struct Features {
 
 /// All flags that are set.
 pub async fn list(request: HttpRequest, edge: web::Data<Edge>) -> HttpResponse {
-    answer(listed(&request, &edge).await)
+    rest::answer(listed(&request, &edge).await)
 }
 
 /// All flags that mean something here.
 pub async fn definitions(request: HttpRequest, edge: web::Data<Edge>) -> HttpResponse {
-    answer(defined(&request, &edge).await)
+    rest::answer(defined(&request, &edge).await)
 }
 
 /// One flag.
 pub async fn show(request: HttpRequest, edge: web::Data<Edge>, name: web::Path<String>) -> HttpResponse {
-    answer(shown(&request, &edge, &name).await)
+    rest::answer(shown(&request, &edge, &name).await)
 }
 
 /// Opens or closes gates of a flag.
@@ -68,34 +66,30 @@ pub async fn set(
     name: web::Path<String>,
     payload: web::Payload,
 ) -> HttpResponse {
-    answer(changed(&request, &edge, name.into_inner(), payload).await)
+    rest::answer(changed(&request, &edge, name.into_inner(), payload).await)
 }
 
 /// Undoes what was changed about a flag.
 pub async fn delete(request: HttpRequest, edge: web::Data<Edge>, name: web::Path<String>) -> HttpResponse {
-    answer(reset(&request, &edge, name.into_inner()).await)
+    rest::answer(reset(&request, &edge, name.into_inner()).await)
 }
 
 /// What other methods get.
 pub async fn other() -> HttpResponse {
-    Refusal::Method.response()
-}
-
-fn answer(answered: Result<HttpResponse, Refusal>) -> HttpResponse {
-    answered.unwrap_or_else(|refusal| refusal.response())
+    Refusal::Method("GET, POST, DELETE").response()
 }
 
 async fn listed(request: &HttpRequest, edge: &Edge) -> Result<HttpResponse, Refusal> {
     admin(request, edge).await?;
     let flags = &edge.features.flags;
     let all: Vec<Value> = flags.list().into_iter().map(|listed| feature(flags, listed)).collect();
-    Ok(json_body(StatusCode::OK, &json!(all)))
+    Ok(rest::json_body(StatusCode::OK, &json!(all)))
 }
 
 async fn defined(request: &HttpRequest, edge: &Edge) -> Result<HttpResponse, Refusal> {
     admin(request, edge).await?;
     let all: Vec<Value> = edge.features.flags.names().definitions().map(definition).collect();
-    Ok(json_body(StatusCode::OK, &json!(all)))
+    Ok(rest::json_body(StatusCode::OK, &json!(all)))
 }
 
 async fn shown(request: &HttpRequest, edge: &Edge, name: &str) -> Result<HttpResponse, Refusal> {
@@ -105,7 +99,7 @@ async fn shown(request: &HttpRequest, edge: &Edge, name: &str) -> Result<HttpRes
     if listed.flag.is_none() {
         return Err(Refusal::NotFound);
     }
-    Ok(json_body(StatusCode::OK, &feature(flags, listed)))
+    Ok(rest::json_body(StatusCode::OK, &feature(flags, listed)))
 }
 
 async fn changed(
@@ -129,7 +123,7 @@ async fn changed(
         write(flags, name, move |flags, name| flags.change(&BTreeMap::from([(name.to_owned(), changes)])))
             .await?;
     audit(&caller, &listed, &audited);
-    Ok(json_body(StatusCode::CREATED, &feature(flags, listed)))
+    Ok(rest::json_body(StatusCode::CREATED, &feature(flags, listed)))
 }
 
 async fn reset(request: &HttpRequest, edge: &Edge, name: String) -> Result<HttpResponse, Refusal> {
@@ -147,11 +141,7 @@ async fn admin(request: &HttpRequest, edge: &Edge) -> Result<Caller, Refusal> {
     if credentials.token.is_none() {
         return Err(Refusal::Unauthorized);
     }
-    let identity =
-        edge.entrance.identify(credentials.clone()).await.map_err(|failure| match failure.code {
-            Code::Unauthenticated => Refusal::Unauthorized,
-            _ => Refusal::Unavailable(failure.text),
-        })?;
+    let identity = rest::identify(edge, credentials.clone()).await?;
     if !(identity.user.admin && administers(&identity.scope)) {
         return Err(Refusal::Forbidden);
     }
@@ -204,10 +194,6 @@ fn audit(caller: &Caller, listed: &Listed, change: &str) {
     let now = listed.flag.as_ref().map_or("not set".to_owned(), Flag::to_string);
     let flag: String = listed.name.chars().take(255).collect();
     tracing::info!(user = caller.user.id.0, flag, change, now, "flag changed by an admin");
-}
-
-fn json_body(status: StatusCode, body: &Value) -> HttpResponse {
-    HttpResponse::build(status).insert_header((CACHE_CONTROL, "no-store")).json(body)
 }
 
 /// GitLab's `Entities::Feature`: of the gates the boolean one always, others when they are open.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use duologue_actors::supervisor::{ActorState, TreeState};
 use futures::future::{BoxFuture, join_all};
 use serde_json::{Map, Value, json};
@@ -57,18 +57,32 @@ pub async fn liveness() -> HttpResponse {
     HttpResponse::Ok().json(json!({"service": "duologue", "alive": true}))
 }
 
+/// The same in the form of GitLab's AI gateway.
+pub async fn gateway_liveness() -> HttpResponse {
+    HttpResponse::Ok().json(json!({}))
+}
+
 /// Every part and how it is; 503 as long as one is missing.
 pub async fn readiness(edge: web::Data<Edge>) -> HttpResponse {
+    let (mut response, body) = state(&edge).await;
+    response.json(body)
+}
+
+/// The same in the form of GitLab's AI gateway, which says no more than the status does.
+pub async fn gateway_readiness(edge: web::Data<Edge>) -> HttpResponse {
+    state(&edge).await.0.json(json!({}))
+}
+
+async fn state(edge: &Edge) -> (HttpResponseBuilder, Value) {
     let (tree, others) = tokio::join!(edge.entrance.tree(), join_all(edge.parts.iter().map(Part::state)));
     let mut parts = actors(tree);
     parts.extend(others);
-    parts.insert("admission".to_owned(), admission(&edge));
+    parts.insert("admission".to_owned(), admission(edge));
     let missing: Vec<_> =
         parts.iter().filter(|(_, state)| state.get("ready") != Some(&Value::Bool(true))).collect();
     let missing: Vec<_> = missing.into_iter().map(|(name, _)| name.clone()).collect();
-    let mut response =
-        if missing.is_empty() { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    response.json(json!({"ready": missing.is_empty(), "missing": missing, "parts": parts}))
+    let response = if missing.is_empty() { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    (response, json!({"ready": missing.is_empty(), "missing": missing, "parts": parts}))
 }
 
 fn admission(edge: &Edge) -> Value {

@@ -23,7 +23,7 @@ use crate::http::error::Refused;
 pub(super) const TO_BE_REFUSED: usize = 1_024;
 
 /// Paths of those who run the server: they are let through when it is full.
-const OPERATORS: [&str; 2] = ["/-/", "/metrics"];
+const OPERATORS: [&str; 3] = ["/-/", "/metrics", "/monitoring/"];
 
 #[derive(Clone)]
 pub struct Connections {

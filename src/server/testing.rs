@@ -93,7 +93,19 @@ fn start_with(world: World, needs_token: bool) -> TestEdge {
     };
     let parts = Vec::new();
     let models = Arc::new(Registry::new(&config).unwrap());
-    let edge =
-        Edge { graphql, sockets, entrance, admission, features, models, parts, connections, max_body_bytes };
+    let edge = Edge {
+        graphql,
+        sockets,
+        entrance,
+        admission,
+        catalogue: world.parts().catalogue,
+        rest: config.rest,
+        gateway: config.gateway.clone(),
+        features,
+        models,
+        parts,
+        connections,
+        max_body_bytes,
+    };
     TestEdge { world, edge, tree }
 }

@@ -14,6 +14,20 @@ const PAGE: &str =
 }";
 
 #[tokio::test]
+async fn clear_is_answered_and_leaves_an_empty_conversation() {
+    let server = start().await;
+    ask_to_the_end(&server, ALICE, chat("Who decided what?", None)).await;
+    let request_id = ask_to_the_end(&server, ALICE, chat("/clear", None)).await;
+    let client = server.graphql(ALICE).unwrap();
+    assert!(messages(&client, None).await.is_empty());
+    // A client that polls for the answer of its request finds it.
+    let polled = messages(&client, Some(&[&request_id])).await;
+    let polled: Vec<_> = polled.iter().map(|message| (&message["role"], &message["content"])).collect();
+    let answer = (&json!("ASSISTANT"), &json!("The conversation is cleared."));
+    assert_eq!(polled, [(&json!("USER"), &json!("/clear")), answer]);
+}
+
+#[tokio::test]
 async fn the_conversation_can_be_paged_through_in_both_directions() {
     let server = start().await;
     let client = server.graphql(ALICE).unwrap();

@@ -126,6 +126,7 @@ async fn all_flags_and_all_that_mean_something_are_listed() {
         })
         .collect();
     let expected = [
+        ("access_rest_chat", "development", false),
         ("ai_duo_chat_switch", "ops", true),
         ("ai_global_switch", "ops", true),
         ("duo_chat", "development", true),
@@ -302,6 +303,7 @@ async fn flags_lists_every_flag_and_where_it_is_from() {
     let run = home.run(&["flags", "list"]).await.unwrap();
     let expected = "\
 FLAG                     STATE        GATES     FROM
+access_rest_chat         on           everyone  file
 ai_duo_chat_switch       on           everyone  file
 ai_global_switch         on           everyone  file
 duo_chat                 on           everyone  file

@@ -73,7 +73,7 @@ impl Ledger {
         let entry = Entry {
             address: Address::of(owner, request),
             is_journalled: request.origin.is_journalled(),
-            keeps_conversation: request.action.cache_response,
+            keeps_conversation: request.keeps_conversation(),
             cancel: request.cancel.clone(),
             deadline: request.deadline,
             state: State::Accepting { ended: None },

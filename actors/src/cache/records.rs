@@ -8,8 +8,10 @@ use crate::{
     policy::Authorized,
     ports::{AcceptedRecord, StoreError, TerminalRecord},
     protocol::{
-        Address, ChatMessage, Code, Ended, Failure, Hop, MessageId, Outcome, Request, RequestId, Role,
+        Address, ChatMessage, Code, Ended, Exchange, Failure, Hop, MessageId, Outcome, Request, RequestId,
+        Role,
     },
+    slash_command,
 };
 
 /// What the journal keeps of an authorized request.
@@ -34,13 +36,11 @@ pub(super) fn accepted(authorized: &Authorized, now: SystemTime) -> AcceptedReco
 /// The user's side of the conversation, for actions that keep one. Its id is the request's own, so that whoever
 /// adds it once more changes nothing.
 pub(super) fn users_message(request: &Request, now: SystemTime) -> Option<ChatMessage> {
-    let question = request.action.question().and_then(|field| request.input.get(&field.name));
-    let content = question.and_then(serde_json::Value::as_str);
-    request.action.cache_response.then(|| ChatMessage {
+    request.keeps_conversation().then(|| ChatMessage {
         id: MessageId(request.id.as_uuid()),
         request_id: request.id,
         role: Role::User,
-        content: content.unwrap_or_default().to_owned(),
+        content: request.question().unwrap_or_default().to_owned(),
         timestamp: now,
         chunk_id: None,
         errors: Vec::new(),
@@ -131,7 +131,26 @@ pub(super) fn log_refusal(request_id: RequestId, error: &StoreError) {
     }
 }
 
-/// The history a prompt may see: what was said before `request_id` was asked.
-pub(super) fn history_before(request_id: RequestId, messages: Vec<ChatMessage>) -> Vec<ChatMessage> {
-    messages.into_iter().filter(|message| message.request_id != request_id).collect()
+/// What a client brought along, as a conversation of its own.
+pub(super) fn brought_history(exchanges: &[Exchange], now: SystemTime) -> Vec<ChatMessage> {
+    let message = |request_id, role, content: &str| ChatMessage {
+        id: MessageId::new(),
+        request_id,
+        role,
+        content: content.to_owned(),
+        timestamp: now,
+        chunk_id: None,
+        errors: Vec::new(),
+    };
+    let messages = |exchange: &Exchange| {
+        let id = RequestId::new();
+        [message(id, Role::User, &exchange.question), message(id, Role::Assistant, &exchange.answer)]
+    };
+    exchanges.iter().flat_map(messages).collect()
+}
+
+/// The history a prompt may see: what was said before `request_id` was asked, as far as it is remembered.
+pub(super) fn history_before(request_id: RequestId, mut messages: Vec<ChatMessage>) -> Vec<ChatMessage> {
+    messages.retain(|message| message.request_id != request_id);
+    slash_command::remembered(messages)
 }

@@ -15,7 +15,7 @@ use crate::{
     limits::BROADCASTER_GRACE,
     policy::Authorized,
     ports::{ConversationStore, Journal, KeyUse, StoreError, TerminalRecord},
-    protocol::{ChatMessage, Failure, Hop, Outcome, RequestId, Role},
+    protocol::{ChatMessage, Failure, Hop, Origin, Outcome, RequestId, Role},
     supervisor::panics,
 };
 
@@ -95,7 +95,10 @@ impl Stores {
     /// its memory, not the request its answer.
     async fn history(&self, authorized: &Authorized, now: SystemTime) -> Vec<ChatMessage> {
         let (request, owner) = (authorized.request(), authorized.caller().user.id);
-        if !request.action.cache_response {
+        if let Origin::Brought(exchanges) = &request.origin {
+            return records::brought_history(exchanges, now);
+        }
+        if !request.keeps_conversation() {
             return Vec::new();
         }
         match caught(self.conversation.messages(owner, now)).await {

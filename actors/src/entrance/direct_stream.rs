@@ -8,7 +8,7 @@ use super::{Ask, Entrance, Refusal};
 use crate::{
     action::OnDisconnect,
     broadcaster::{Event, EventKind, Filter, Subscription},
-    protocol::{Code, Failure, Hop, Origin, RequestId},
+    protocol::{Code, Exchange, Failure, Hop, Origin, RequestId},
 };
 
 /// How much is read of the owner's log at a time, in bytes.
@@ -36,12 +36,26 @@ impl Entrance {
     /// # Errors
     /// The refusal of whichever actor refused it.
     pub async fn stream(&self, ask: Ask) -> Result<DirectStream, Refusal> {
+        let origin = match ask.action.on_disconnect {
+            OnDisconnect::Cancel => Origin::Streamed,
+            OnDisconnect::Drain => Origin::Asked,
+        };
+        self.stream_as(ask, origin).await
+    }
+
+    /// The same, about a conversation that the caller brings along. It ends with its caller, whatever the action
+    /// says: nothing that was brought is kept for another run.
+    ///
+    /// # Errors
+    /// The refusal of whichever actor refused it.
+    pub async fn stream_of(&self, ask: Ask, before: Vec<Exchange>) -> Result<DirectStream, Refusal> {
+        self.stream_as(ask, Origin::Brought(before)).await
+    }
+
+    async fn stream_as(&self, ask: Ask, origin: Origin) -> Result<DirectStream, Refusal> {
         let cancel = CancellationToken::new();
         // Made first: the caller may leave before the request is accepted, and before its stream is there.
-        let (hold, origin) = match ask.action.on_disconnect {
-            OnDisconnect::Cancel => (Some(cancel.clone().drop_guard()), Origin::Streamed),
-            OnDisconnect::Drain => (None, Origin::Asked),
-        };
+        let hold = (!origin.is_journalled()).then(|| cancel.clone().drop_guard());
         let (gate, owner) = self.submit(ask, cancel.clone(), origin).await?;
         let request_id = gate.request_id();
         let subscribed = self.subscribe(Filter::of_request(owner, request_id)).await;

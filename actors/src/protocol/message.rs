@@ -44,6 +44,13 @@ impl Role {
     }
 }
 
+/// A question and the answer it got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    pub question: String,
+    pub answer: String,
+}
+
 /// A message: the user's question, one chunk of an answer (`chunk_id` from 1), or a whole answer
 /// (`chunk_id` absent).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -24,7 +24,8 @@ use duologue_actors::{
     feature_flag::{CHAT_SWITCH, FLAG_DISABLED, GLOBAL_SWITCH},
     policy::checks::{NO_ACCESS, NOT_ALLOWED, NOT_FOUND},
     ports::{Credentials, ModelError, Retry},
-    protocol::{Code, GlobalId, Hop, Outcome, RequestId, Role, UserId},
+    protocol::{Code, Exchange, GlobalId, Hop, Outcome, RequestId, Role, UserId},
+    slash_command,
     supervisor::{Inspector, Tree},
     testing::{Script, World, panic_once},
 };
@@ -32,6 +33,7 @@ use tokio::time::{Instant, timeout};
 
 mod acceptance;
 mod allowance;
+mod commands;
 mod ends;
 mod idempotency;
 mod panics;

@@ -100,6 +100,26 @@ async fn the_journal_has_a_direct_stream_only_if_its_answer_goes_on_without_its_
 }
 
 #[actix::test]
+async fn a_conversation_that_is_brought_is_what_the_model_hears_and_nothing_of_it_is_kept() {
+    let mut world = world();
+    on_disconnect(&mut world, OnDisconnect::Drain);
+    let tree = start(&world);
+    let mut kept = tree.entrance().stream(world.ask("alice", "chat")).await.unwrap();
+    while kept.next().await.is_some() {}
+    let before = Exchange { question: "one?".to_owned(), answer: "one.".to_owned() };
+    let mut stream = tree.entrance().stream_of(world.ask("alice", "chat"), vec![before]).await.unwrap();
+    let mut kinds = Vec::new();
+    while let Some(event) = stream.next().await {
+        kinds.push(event.unwrap().kind);
+    }
+    assert_eq!(kinds, [EventKind::Chunk, EventKind::Chunk, EventKind::Final], "no echo");
+    let said: Vec<String> = world.models.calls()[1].turns.iter().map(|turn| turn.content.clone()).collect();
+    assert_eq!(said, ["one?", "one.", "hello"]);
+    assert_eq!(conversation(&tree).await, ["hello", "Hello world."], "of the one before");
+    assert_eq!(world.store.accepted().len(), 1, "it ends with its caller, so it is not in the journal");
+}
+
+#[actix::test]
 async fn a_journal_that_takes_nothing_is_no_matter_to_a_direct_stream() {
     let world = world();
     let tree = start(&world);

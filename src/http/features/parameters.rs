@@ -16,7 +16,7 @@ use serde::{
 use serde_json::Value;
 
 use super::{
-    refusal::Refusal,
+    Refusal,
     targets::{Named, Wish},
 };
 use crate::{flags::Percentage, http::accept::is_json};

@@ -9,7 +9,7 @@ use duologue_actors::{
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::timeout;
 
-use super::refusal::Refusal;
+use super::Refusal;
 use crate::{
     directory::{ActorName, ActorNames},
     flags::{Change, Percentage, Target},

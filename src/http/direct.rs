@@ -1,0 +1,130 @@
+//! A request whose answer goes back on the connection it came by: through the same door and the same pipeline as
+//! `aiAction`, with its caller in the place of a subscriber.
+
+use std::sync::Arc;
+
+use duologue_actors::{
+    action::Action,
+    broadcaster::{Event, EventKind},
+    entrance::{Ask, DirectStream},
+    ports::Credentials,
+    protocol::{Code, Exchange, Failure, GlobalId, Hop},
+};
+use serde_json::{Map, Value};
+
+use crate::{reception, server::Edge};
+
+/// What a caller orders.
+pub(super) struct Order {
+    pub action: Arc<Action>,
+    /// The action's input fields by their names in the catalogue.
+    pub input: Map<String, Value>,
+    pub resource_id: Option<GlobalId>,
+    pub project_id: Option<GlobalId>,
+    pub client_subscription_id: Option<String>,
+    /// What was said before, if the caller brings it along instead of the conversation that is kept.
+    pub brought: Option<Vec<Exchange>>,
+}
+
+/// A whole answer.
+pub(super) struct Answer {
+    pub content: String,
+    /// `provider/model`, when one was asked.
+    pub model: Option<String>,
+}
+
+/// Sends the order down the pipeline; returns when it is accepted.
+pub(super) async fn ask(
+    edge: &Edge,
+    credentials: Credentials,
+    order: Order,
+    platform_origin: &'static str,
+) -> Result<DirectStream, Failure> {
+    let name = order.action.name.clone();
+    let asked = enter(edge, credentials, order, platform_origin).await;
+    reception::count(&name, asked.as_ref().err());
+    asked
+}
+
+async fn enter(
+    edge: &Edge,
+    credentials: Credentials,
+    order: Order,
+    platform_origin: &'static str,
+) -> Result<DirectStream, Failure> {
+    let permit = edge.admission.admit()?;
+    let Order { action, input, resource_id, project_id, client_subscription_id, brought } = order;
+    let name = action.name.clone();
+    let ask = Ask {
+        credentials,
+        action,
+        input,
+        resource_id,
+        project_id,
+        client_subscription_id,
+        platform_origin: Some(platform_origin.to_owned()),
+        idempotency_key: None,
+        permit,
+    };
+    let streamed = match brought {
+        Some(brought) => edge.entrance.stream_of(ask, brought).await,
+        None => edge.entrance.stream(ask).await,
+    };
+    let received = streamed.as_ref().map(DirectStream::request_id);
+    reception::log(&name, Some(platform_origin), received);
+    streamed.map_err(|refusal| refusal.failure)
+}
+
+/// The input of `action` in which everything is null but what is given.
+pub(super) fn input(action: &Action, given: impl IntoIterator<Item = (String, Value)>) -> Map<String, Value> {
+    let mut input: Map<String, Value> =
+        action.input.iter().map(|field| (field.name.clone(), Value::Null)).collect();
+    for (name, value) in given {
+        if let Some(field) = input.get_mut(&name) {
+            *field = value;
+        }
+    }
+    input
+}
+
+/// What comes next of an answer.
+pub(super) enum Piece {
+    /// More of its text.
+    Text(String),
+    /// All of it; nothing comes after.
+    Whole(Answer),
+}
+
+/// The next piece; `None` after the whole answer.
+pub(super) async fn next(stream: &mut DirectStream) -> Option<Result<Piece, Failure>> {
+    loop {
+        let event = match stream.next().await? {
+            Ok(event) => event,
+            Err(failure) => return Some(Err(failure)),
+        };
+        match event.kind {
+            EventKind::Echo => {}
+            EventKind::Chunk => return Some(Ok(Piece::Text(event.message.content.clone()))),
+            EventKind::Final => return Some(whole_of(&event).map(Piece::Whole)),
+        }
+    }
+}
+
+/// Waits for the whole answer.
+pub(super) async fn whole(mut stream: DirectStream) -> Result<Answer, Failure> {
+    while let Some(piece) = next(&mut stream).await {
+        if let Piece::Whole(answer) = piece? {
+            return Ok(answer);
+        }
+    }
+    Err(Failure::internal(Hop::Broadcaster))
+}
+
+fn whole_of(event: &Event) -> Result<Answer, Failure> {
+    match (&event.failure, event.message.errors.first()) {
+        (Some(failure), _) => Err(failure.clone()),
+        // Cancelled, by its owner and from elsewhere: whoever leaves this connection reads no more of it.
+        (None, Some(text)) => Err(Failure::new(Code::Interrupted, Hop::Edge, text.clone())),
+        (None, None) => Ok(Answer { content: event.message.content.clone(), model: event.model.clone() }),
+    }
+}
