@@ -12,6 +12,7 @@ use duologue_actors::{
 use crate::{
     admission::Admission,
     config::Config,
+    conversation::{Conversation, ConversationError},
     document::Faults,
     graphql::{BuildError, Graphql, GraphqlParts},
     http::{features::Features, metrics},
@@ -44,6 +45,8 @@ pub enum AppError {
     #[error(transparent)]
     Storage(#[from] OpenError),
     #[error(transparent)]
+    Conversation(#[from] ConversationError),
+    #[error(transparent)]
     Schema(#[from] BuildError),
     #[error("the actors cannot be started")]
     Actors(#[from] StartError),
@@ -72,6 +75,7 @@ pub enum RunError {
 /// A server that listens. It serves while [`App::run_until`] runs.
 pub struct App {
     tree: Tree,
+    conversation: Arc<Conversation>,
     storage: Arc<Storage>,
     server: Server,
 }
@@ -85,20 +89,22 @@ impl App {
     pub async fn start(config: &Config) -> Result<Self, AppError> {
         metrics::install()?;
         let (offer, people) = (Offer::follow(config)?, People::load(config)?);
-        let storage = Arc::new(Storage::open(&config.storage.path, config.conversation.limits())?);
+        let storage = Arc::new(Storage::open(&config.storage, config.conversation.limits())?);
+        let conversation = Arc::new(Conversation::open(config, &storage)?);
         let permits = Permits::new(config.pipeline.permits);
         let models = Arc::new(Registry::new(config)?);
         announce(config, &models);
-        let parts = parts(config, &offer, &people, &storage, &models, &permits);
+        let stores = Stores { journal: storage.clone(), conversation: conversation.clone() };
+        let parts = parts(config, &offer, &people, &stores, &models, &permits);
         let tree = Tree::start(parts).await?;
         people.verifier.refresh_keys();
         if tokio::time::timeout(RECOVERY, tree.recovered()).await.is_err() {
             tracing::error!("the journal could not be read in time, opening the door without it");
         }
-        let edge = edge(config, &offer, &people, &storage, models, permits, &tree)?;
+        let edge = edge(config, &offer, &people, &stores, models, permits, &tree)?;
         let server = server::bind(&config.server, edge)
             .map_err(|cause| AppError::Listen { address: config.server.listen, cause })?;
-        Ok(Self { tree, storage, server })
+        Ok(Self { tree, conversation, storage, server })
     }
 
     /// Where it listens.
@@ -112,22 +118,29 @@ impl App {
     /// # Errors
     /// When the listening socket fails, or an actor cannot be kept alive.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-        let Self { tree, storage, server } = self;
+        let Self { tree, conversation, storage, server } = self;
         let ended = tokio::select! {
             ended = server.run_until(shutdown) => ended.map_err(RunError::from),
             actor = tree.gave_up() => Err(RunError::GaveUp(actor)),
         };
         tree.stop(LAST_WRITES).await;
+        conversation.stop(LAST_WRITES).await;
         storage.close().await;
         ended
     }
+}
+
+/// What outlives the process.
+struct Stores {
+    journal: Arc<Storage>,
+    conversation: Arc<Conversation>,
 }
 
 fn parts(
     config: &Config,
     offer: &Offer,
     people: &People,
-    storage: &Arc<Storage>,
+    stores: &Stores,
     models: &Arc<Registry>,
     permits: &Permits,
 ) -> Parts {
@@ -140,8 +153,8 @@ fn parts(
         directory: people.directory.clone(),
         licences: offer.licences.clone(),
         models: models.clone(),
-        journal: storage.clone(),
-        conversation: storage.clone(),
+        journal: stores.journal.clone(),
+        conversation: stores.conversation.store(),
         limits: config.pipeline.limits(config.rate_limits.bounds(), config.model_calls.bounds()),
         inspector: None,
     }
@@ -151,7 +164,7 @@ fn edge(
     config: &Config,
     offer: &Offer,
     people: &People,
-    storage: &Arc<Storage>,
+    stores: &Stores,
     models: Arc<Registry>,
     permits: Permits,
     tree: &Tree,
@@ -182,7 +195,7 @@ fn edge(
         sockets,
         entrance: entrance.clone(),
         admission,
-        parts: readiness::parts(config, offer, people, storage, &models),
+        parts: readiness::parts(config, offer, people, stores, &models),
         models,
         features: Features { flags: offer.flags.clone(), names: people.names.clone() },
         connections,
@@ -233,7 +246,7 @@ mod tests {
 
             let (status, body) = readiness(address).await;
             assert_eq!(status, 200, "{body}");
-            for part in ["storage", "flags", "licence", "issuers", "directory", "models"] {
+            for part in ["storage", "conversation", "flags", "licence", "issuers", "directory", "models"] {
                 assert_eq!(body["parts"][part], json!({"ready": true}), "{part}: {body}");
             }
             fs::write(&config.flags.path, "a: perhaps\n").unwrap();

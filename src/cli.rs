@@ -12,15 +12,19 @@ pub mod complete;
 pub mod embed;
 pub mod flags;
 pub mod licence;
+mod lookup;
+pub mod messages;
 mod model_faults;
 pub mod models;
 pub mod output;
 pub mod policy;
 pub mod providers;
+pub mod requests;
 pub mod schema;
 pub mod serve;
 pub mod setup;
 mod signals;
+pub mod store;
 
 /// Options that every subcommand takes come after its own.
 const LAST: usize = 900;
@@ -107,6 +111,17 @@ pub enum Command {
     /// Explain what the six checks find
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Print a user's conversation, oldest message first
+    ///
+    /// For whoever runs the server: it shows what was asked and what was answered. A server may be running.
+    Messages(messages::Messages),
+    /// List the requests in the journal: those under way, and those that ended lately
+    ///
+    /// Shows whose they are and how they are, not what was asked or answered. A server may be running.
+    Requests(requests::Requests),
+    /// Verify what is kept, or copy it
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Install, show, verify and issue licences
     #[command(subcommand)]
     Licence(licence::LicenceCommand),

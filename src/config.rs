@@ -41,6 +41,7 @@ mod paths;
 mod pipeline;
 mod providers;
 mod rate_limits;
+mod redis;
 mod server;
 mod shape;
 mod storage;
@@ -49,7 +50,7 @@ mod websocket;
 
 pub use auth::{Algorithm, AuthConfig};
 pub use catalogue::CatalogueConfig;
-pub use conversation::ConversationConfig;
+pub use conversation::{ConversationConfig, ConversationKind};
 pub use deployment::{DeploymentConfig, DeploymentMode, DuoFeatures, UnlistedFeatures};
 pub use directory::{DirectoryConfig, DirectorySource};
 pub use flags::{FlagsConfig, FlagsSource};
@@ -62,8 +63,9 @@ pub use models::{ModelConfig, ModelLimits, ModelPrice};
 pub use pipeline::PipelineConfig;
 pub use providers::{ProviderConfig, ProviderKind};
 pub use rate_limits::RateLimitsConfig;
+pub use redis::RedisConfig;
 pub use server::ServerConfig;
-pub use storage::StorageConfig;
+pub use storage::{Durability, StorageConfig};
 pub use unit_primitives::UnitPrimitivesConfig;
 pub use websocket::WebsocketConfig;
 

@@ -30,6 +30,7 @@ mod ai_messages;
 mod call;
 mod current_user;
 pub mod error;
+mod fingerprint;
 pub mod input_types;
 mod limits;
 mod markdown;
@@ -58,6 +59,9 @@ pub struct GraphqlRequest {
     /// Taken and not looked at: no extension is known.
     #[serde(default)]
     pub extensions: Option<Map<String, Json>>,
+    /// From the header of that name: only HTTP has one for each request.
+    #[serde(skip)]
+    pub idempotency_key: Option<String>,
 }
 
 impl GraphqlRequest {
@@ -162,7 +166,7 @@ impl Graphql {
             Ok(document) => document,
             Err(refused) => return Executed::without_effects(*refused),
         };
-        let call = Arc::new(Call::new(credentials.clone(), identity));
+        let call = Arc::new(Call::new(credentials.clone(), identity, request.idempotency_key.take()));
         let mut engine_request = request.to_engine().data(Arc::clone(&call));
         engine_request.set_parsed_query(document);
         let response = self.schema.execute(engine_request).await;
@@ -182,6 +186,12 @@ impl Graphql {
         root_fragments::inline(&mut document);
         let response_key = subscription_field(operation_of(&document, &request)?)?;
         Prepared::new(self.schema.clone(), request, identity, response_key).await
+    }
+
+    /// How long what a client calls something may be.
+    #[must_use]
+    pub fn max_label_characters(&self) -> usize {
+        self.parts.config.max_label_characters
     }
 
     /// The schema in GraphQL's own language.

@@ -7,5 +7,6 @@ pub mod error;
 pub mod features;
 pub mod graphql;
 pub mod health;
+mod idempotency_key;
 pub mod metrics;
 pub mod models;

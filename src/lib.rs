@@ -8,6 +8,7 @@ pub mod calendar;
 pub mod catalogue;
 pub mod cli;
 pub mod config;
+pub mod conversation;
 pub mod directory;
 pub mod document;
 pub mod env_file;

@@ -30,6 +30,9 @@ fn main() -> ExitCode {
         Command::Actions => cli::actions::run(&loaded.config),
         Command::Flags { task } => cli::flags::run(&task, &loaded.config),
         Command::Policy(command) => cli::policy::run(&command, &loaded.config, &environment),
+        Command::Messages(asked) => cli::messages::run(&asked, &loaded.config),
+        Command::Requests(asked) => cli::requests::run(&asked, &loaded.config),
+        Command::Store(command) => cli::store::run(&command, &loaded.config),
         Command::Licence(command) => cli::licence::run(&command, &loaded.config),
     };
     outcome.unwrap_or_else(|error| output::ended_by(&error))

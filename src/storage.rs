@@ -1,11 +1,12 @@
-//! The store in one file: SQLite behind the `Journal` and `ConversationStore` ports.
+//! The store in one file: SQLite behind the `Journal` and `ConversationStore` ports, and the outbox of conversations
+//! that are kept elsewhere.
 //!
 //! One thread writes: whatever waits goes into one transaction, and each asker hears of it after the commit
 //! has been synced (`writer`). Another reads, on a connection of its own, what has been committed. The data
-//! folder belongs to one process at a time (`lock`).
+//! folder belongs to one process at a time (`lock`). How safe a write is, `storage.durability` says (`file`).
 //!
 //! Invariants: nothing is acknowledged before its sync; no statement of a conversation leaves out its owner;
-//! an error never holds a stored value.
+//! an error never holds a stored value; a row that is not as it was written is not shown (`checksum`, `damage`).
 
 use std::{
     fmt, io,
@@ -16,28 +17,44 @@ use std::{
 
 use async_trait::async_trait;
 use duologue_actors::{
-    ports::{AcceptedRecord, ConversationLimits, ConversationStore, Journal, StoreError, TerminalRecord},
+    ports::{
+        AcceptedRecord, ConversationLimits, ConversationStore, IdempotencyKey, Journal, KeyUse, StoreError,
+        TerminalRecord,
+    },
     protocol::{ChatMessage, RequestId, UserId},
 };
 use rusqlite::Connection;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use self::{
     columns::store_error,
+    file::Opened,
     lock::{FolderLock, LockError},
+    room::NoRoom,
     worker::{Answer, Worker},
     writer::{Job, Record, Wanted, Write, Writer},
 };
+use crate::config::{Durability, StorageConfig};
 
+pub mod backup;
+mod checksum;
 mod columns;
 mod conversation;
+mod damage;
+mod file;
+mod idempotency;
 mod journal;
 mod lock;
+mod look;
+mod outbox;
+mod room;
 mod schema;
 mod worker;
 mod writer;
 
+pub use damage::Damage;
 pub use lock::Holder;
+pub use look::{Look, RequestLine, State, Verified};
 
 /// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +65,18 @@ pub enum OpenError {
     Folder { folder: PathBuf, source: io::Error },
     #[error("{} is not a duologue database; move it away, or set storage.path to another folder", path.display())]
     NotADatabase { path: PathBuf },
+    #[error("there is no database at {}; has a server run with this configuration?", path.display())]
+    Missing { path: PathBuf },
+    #[error(
+        "{} was written by an older duologue (schema {found}, this one knows {known}); start this one's server on it once, which brings it up to date",
+        path.display()
+    )]
+    OlderSchema { path: PathBuf, found: u32, known: u32 },
+    #[error(
+        "{} is damaged, and what can be read of it cannot be brought to safety; make room beside it, or move it away",
+        path.display()
+    )]
+    Salvage { path: PathBuf, source: io::Error },
     #[error(
         "{} was written by a newer duologue (schema {found}, this one knows {known}); run that version, or set storage.path to another folder",
         path.display()
@@ -66,6 +95,9 @@ pub enum OpenError {
 
 type Read = Box<dyn FnOnce(&Connection) + Send>;
 
+/// As many rows are forgotten in one write: whoever waits behind it does not wait for all of them.
+const SWEPT_AT_ONCE: usize = 1_000;
+
 /// The open store. Dropping it does what [`Storage::close`] does, but blocks meanwhile.
 pub struct Storage {
     // Dropped in this order: the writer tidies the file, which takes that nobody reads.
@@ -73,35 +105,50 @@ pub struct Storage {
     writer: Arc<Worker<Box<dyn Job>>>,
     record: Arc<Record>,
     limits: ConversationLimits,
+    reserve_bytes: u64,
+    damage: Option<Damage>,
 }
 
 impl Storage {
-    /// Opens the store in `folder`, which is created when it is not there. Blocks: for the start only.
+    /// Opens the store in the folder of `config`, which is created when it is not there, and looks whether it is
+    /// sound. Blocks: for the start only.
     ///
     /// # Errors
     /// When another process has the folder, or it holds what this version cannot write to.
-    pub fn open(folder: &Path, limits: ConversationLimits) -> Result<Self, OpenError> {
-        let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
-        schema::create_folder(folder).map_err(unusable)?;
-        let lock = FolderLock::take(folder).map_err(|error| match error {
-            LockError::Held(holder) => OpenError::Held { folder: folder.to_owned(), holder },
-            LockError::Io(source) => unusable(source),
-        })?;
-        let (connection, path) = schema::open_writer(folder)?;
-        let reading = schema::open_reader(&path)?;
+    pub fn open(config: &StorageConfig, limits: ConversationLimits) -> Result<Self, OpenError> {
+        let started = Instant::now();
+        let lock = match config.durability {
+            Durability::Memory => None,
+            Durability::Fsync | Durability::Os => Some(take_folder(&config.path)?),
+        };
+        let Opened { connection, place, damage } = file::open_writer(config)?;
+        let reading = file::open_reader(&place)?;
+        let milliseconds = started.elapsed().as_millis();
+        tracing::info!(durability = config.durability.as_str(), milliseconds, "storage.opened");
+        if config.durability != Durability::Fsync {
+            let durability = config.durability.as_str();
+            tracing::warn!(durability, "accepted requests can be lost: storage.durability is not fsync");
+        }
         let record = Arc::new(Record::new());
         let writer = Writer { connection, record: record.clone(), lock };
         let writer =
             Worker::start("storage-writer", move |jobs| writer.run(jobs)).map_err(OpenError::Thread)?;
         let reader = Worker::start("storage-reader", move |reads| serve_reads(&reading, reads))
             .map_err(OpenError::Thread)?;
-        Ok(Self { reader: Arc::new(reader), writer: Arc::new(writer), record, limits })
+        let (reader, writer) = (Arc::new(reader), Arc::new(writer));
+        Ok(Self { reader, writer, record, limits, reserve_bytes: config.reserve_bytes, damage })
+    }
+
+    /// What was found to be damaged when it was opened.
+    #[must_use]
+    pub fn damage(&self) -> Option<&Damage> {
+        self.damage.as_ref()
     }
 
     /// Whether the last write was taken, and the next one can be.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        self.record.writable() && self.writer.is_running()
+        self.record.takes_requests() && self.writer.is_running()
     }
 
     /// How many transactions have been committed and synced since the start.
@@ -119,7 +166,22 @@ impl Storage {
         if self.is_writable() {
             return Ok(());
         }
-        self.write(Wanted::WhileAwaited, schema::check_room).await
+        let check_room = self.room_check();
+        self.write(Wanted::WhileAwaited, move |connection| {
+            check_room(connection)?;
+            room::try_out(connection)
+        })
+        .await
+    }
+
+    /// Fails when there is no room for a request beside the reserve, and notes it.
+    fn room_check(&self) -> impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static {
+        let (record, reserve) = (self.record.clone(), self.reserve_bytes);
+        move |connection| {
+            let has_room = room::is_there(connection, reserve)?;
+            record.note_room(has_room);
+            if has_room { Ok(()) } else { Err(NoRoom.into()) }
+        }
     }
 
     /// Finishes what has been handed over, leaves one tidy file and gives the folder back. Whatever comes
@@ -141,6 +203,21 @@ impl Storage {
         statements: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.writer.ask(|asker| Write::job(wanted, statements, asker)).await
+    }
+
+    /// Repeats what forgets some rows at a time until there are no more.
+    async fn sweep(
+        &self,
+        forget: impl Fn(&Connection) -> rusqlite::Result<usize> + Copy + Send + 'static,
+    ) -> Result<u64, StoreError> {
+        let mut forgotten = 0;
+        loop {
+            let some = self.write(Wanted::Always, forget).await?;
+            forgotten += some as u64;
+            if some < SWEPT_AT_ONCE {
+                return Ok(forgotten);
+            }
+        }
     }
 
     async fn read<T: Send + 'static>(
@@ -166,6 +243,16 @@ impl fmt::Debug for Storage {
     }
 }
 
+/// The folder, for this process alone.
+fn take_folder(folder: &Path) -> Result<FolderLock, OpenError> {
+    let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
+    file::create_folder(folder).map_err(unusable)?;
+    FolderLock::take(folder).map_err(|error| match error {
+        LockError::Held(holder) => OpenError::Held { folder: folder.to_owned(), holder },
+        LockError::Io(source) => unusable(source),
+    })
+}
+
 fn serve_reads(connection: &Connection, mut reads: mpsc::Receiver<Read>) {
     while let Some(read) = reads.blocking_recv() {
         read(connection);
@@ -174,9 +261,26 @@ fn serve_reads(connection: &Connection, mut reads: mpsc::Receiver<Read>) {
 
 #[async_trait]
 impl Journal for Storage {
-    async fn accept(&self, record: AcceptedRecord) -> Result<(), StoreError> {
+    async fn accept(
+        &self,
+        record: AcceptedRecord,
+        key: Option<IdempotencyKey>,
+    ) -> Result<KeyUse, StoreError> {
+        let check_room = self.room_check();
         // Whoever gives up waiting tells the client it was not taken: then it had better not be.
-        self.write(Wanted::WhileAwaited, move |connection| journal::accept(connection, &record)).await
+        self.write(Wanted::WhileAwaited, move |connection| {
+            if let Some(key) = &key {
+                let key_use = idempotency::look_up(connection, record.owner, key)?;
+                if key_use != KeyUse::First {
+                    return Ok(key_use);
+                }
+                idempotency::take(connection, &record, key)?;
+            }
+            check_room(connection)?;
+            journal::accept(connection, &record)?;
+            Ok(KeyUse::First)
+        })
+        .await
     }
 
     async fn end(&self, terminal: TerminalRecord) -> Result<TerminalRecord, StoreError> {
@@ -196,9 +300,11 @@ impl Journal for Storage {
     }
 
     async fn forget_ended_before(&self, before: SystemTime) -> Result<u64, StoreError> {
-        self.write(Wanted::Always, move |connection| journal::forget_ended_before(connection, before))
-            .await
-            .map(|forgotten| forgotten as u64)
+        self.sweep(move |connection| journal::forget_ended_before(connection, before, SWEPT_AT_ONCE)).await
+    }
+
+    async fn forget_keys_before(&self, before: SystemTime) -> Result<u64, StoreError> {
+        self.sweep(move |connection| idempotency::forget_used_before(connection, before, SWEPT_AT_ONCE)).await
     }
 }
 
@@ -219,9 +325,10 @@ impl ConversationStore for Storage {
 
     async fn forget_expired(&self, now: SystemTime) -> Result<u64, StoreError> {
         let limits = self.limits;
-        self.write(Wanted::Always, move |connection| conversation::forget_expired(connection, &limits, now))
+        // What waits for another store is swept here as well, also where that store is not used any more.
+        self.sweep(move |connection| outbox::forget_expired(connection, &limits, now, SWEPT_AT_ONCE)).await?;
+        self.sweep(move |connection| conversation::forget_expired(connection, &limits, now, SWEPT_AT_ONCE))
             .await
-            .map(|forgotten| forgotten as u64)
     }
 }
 
@@ -239,8 +346,21 @@ mod tests {
         journal::{a_terminal, an_accepted, at},
     };
 
+    fn config(folder: &TempDir) -> StorageConfig {
+        StorageConfig {
+            path: folder.path().to_owned(),
+            durability: Durability::Fsync,
+            max_bytes: 1 << 30,
+            reserve_bytes: 1 << 20,
+        }
+    }
+
     fn open(folder: &TempDir) -> Storage {
-        Storage::open(folder.path(), ConversationLimits::default()).unwrap()
+        open_with(&config(folder))
+    }
+
+    fn open_with(config: &StorageConfig) -> Storage {
+        Storage::open(config, ConversationLimits::default()).unwrap()
     }
 
     fn temporary() -> (TempDir, Storage) {
@@ -254,8 +374,8 @@ mod tests {
         let (folder, storage) = temporary();
         let (unfinished, finished) = (an_accepted(1), an_accepted(2));
         let terminal = a_terminal(&finished, "42");
-        storage.accept(unfinished.clone()).await.unwrap();
-        storage.accept(finished.clone()).await.unwrap();
+        storage.accept(unfinished.clone(), None).await.unwrap();
+        storage.accept(finished.clone(), None).await.unwrap();
         storage.end(terminal.clone()).await.unwrap();
         storage.append(UserId(1), a_message(3, "hello")).await.unwrap();
         storage.close().await;
@@ -272,7 +392,7 @@ mod tests {
     #[tokio::test]
     async fn raised_interruptions_survive_the_next_crash() {
         let (folder, storage) = temporary();
-        storage.accept(an_accepted(1)).await.unwrap();
+        storage.accept(an_accepted(1), None).await.unwrap();
         for starts in 1..=3 {
             assert_eq!(storage.take_unfinished().await.unwrap()[0].interruptions, starts);
         }
@@ -285,7 +405,7 @@ mod tests {
         let (_folder, storage) = temporary();
         let records: Vec<_> = (0..500).map(an_accepted).collect();
         let before = storage.commits();
-        for outcome in join_all(records.iter().map(|record| storage.accept(record.clone()))).await {
+        for outcome in join_all(records.iter().map(|record| storage.accept(record.clone(), None))).await {
             outcome.unwrap();
         }
         let commits = storage.commits() - before;
@@ -300,7 +420,7 @@ mod tests {
     async fn of_many_ends_at_once_all_askers_hear_the_same_one() {
         let (_folder, storage) = temporary();
         let record = an_accepted(1);
-        storage.accept(record.clone()).await.unwrap();
+        storage.accept(record.clone(), None).await.unwrap();
         let ends = (0..50).map(|number| storage.end(a_terminal(&record, &number.to_string())));
         let standing: HashSet<_> =
             join_all(ends).await.into_iter().map(|terminal| terminal.unwrap().message_id).collect();
@@ -312,7 +432,7 @@ mod tests {
     #[test]
     fn a_second_process_is_told_who_has_the_folder_and_what_to_do() {
         let (folder, _storage) = temporary();
-        let refused = Storage::open(folder.path(), ConversationLimits::default()).err().unwrap();
+        let refused = Storage::open(&config(&folder), ConversationLimits::default()).err().unwrap();
         let text = refused.to_string();
         let pid = std::process::id().to_string();
         for part in [&*pid, &*folder.path().to_string_lossy(), "storage.path"] {
@@ -323,9 +443,9 @@ mod tests {
     #[tokio::test]
     async fn a_closed_store_refuses_writes_and_reads_and_frees_the_folder() {
         let (folder, storage) = temporary();
-        storage.accept(an_accepted(1)).await.unwrap();
+        storage.accept(an_accepted(1), None).await.unwrap();
         storage.close().await;
-        assert!(matches!(storage.accept(an_accepted(2)).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(storage.accept(an_accepted(2), None).await, Err(StoreError::Unavailable(_))));
         assert!(matches!(storage.messages(UserId(1), at(0)).await, Err(StoreError::Unavailable(_))));
         let names: HashSet<_> =
             std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -338,7 +458,7 @@ mod tests {
         let (folder, storage) = temporary();
         let records: Vec<_> = (0..100).map(an_accepted).collect();
         let (written, ()) = tokio::join!(
-            join_all(records.iter().map(|record| storage.accept(record.clone()))),
+            join_all(records.iter().map(|record| storage.accept(record.clone(), None))),
             storage.close()
         );
         let acknowledged = written.iter().filter(|outcome| outcome.is_ok()).count();
@@ -356,26 +476,87 @@ mod tests {
             .unwrap();
     }
 
+    fn a_big_one(second: u64) -> AcceptedRecord {
+        let mut big = an_accepted(second);
+        big.input.insert("content".to_owned(), "long ".repeat(100_000).into());
+        big
+    }
+
     #[tokio::test]
     async fn a_full_disk_refuses_the_write_and_room_mends_it() {
-        let (_folder, storage) = temporary();
-        let kept = an_accepted(1);
-        storage.accept(kept.clone()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let storage = open_with(&StorageConfig { reserve_bytes: 0, ..config(&folder) });
+        let (kept, big) = (an_accepted(1), a_big_one(2));
+        storage.accept(kept.clone(), None).await.unwrap();
         // SQLite does not go below what is used already.
         limit_pages(&storage, 1).await;
-        let mut big = an_accepted(2);
-        big.input.insert("content".to_owned(), "long ".repeat(100_000).into());
-        let refused = storage.accept(big.clone()).await;
+        let refused = storage.accept(big.clone(), None).await;
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
         assert!(!storage.is_writable());
         assert!(storage.probe().await.is_err());
+        assert_eq!(storage.terminals_since(at(0)).await, Ok(Vec::new()), "reads go on");
 
         limit_pages(&storage, 1_000_000).await;
         assert_eq!(storage.probe().await, Ok(()));
-        storage.accept(big.clone()).await.unwrap();
+        storage.accept(big.clone(), None).await.unwrap();
         assert!(storage.is_writable());
         let ids: Vec<_> = storage.take_unfinished().await.unwrap().iter().map(|row| row.request_id).collect();
         assert_eq!(ids, [kept.request_id, big.request_id]);
+    }
+
+    #[tokio::test]
+    async fn when_only_the_reserve_is_left_what_is_accepted_still_ends_and_forgetting_makes_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage =
+            open_with(&StorageConfig { max_bytes: 4 << 20, reserve_bytes: 1 << 20, ..config(&folder) });
+        let mut accepted = Vec::new();
+        let refused = loop {
+            let record = a_big_one(accepted.len() as u64);
+            match storage.accept(record.clone(), None).await {
+                Ok(_) => accepted.push(record),
+                Err(error) => break error,
+            }
+        };
+        assert!(
+            matches!(&refused, StoreError::Full(why) if why.contains("storage.max_bytes")),
+            "{refused:?}"
+        );
+        assert!(!storage.is_writable());
+        assert!(storage.probe().await.is_err());
+        for record in &accepted {
+            storage.end(a_terminal(record, "42")).await.unwrap();
+        }
+        assert_eq!(storage.probe().await, Ok(()), "the requests have made room for their ends and for more");
+        storage.accept(a_big_one(100), None).await.unwrap();
+        assert!(storage.is_writable());
+    }
+
+    #[tokio::test]
+    async fn a_full_store_still_knows_what_was_asked_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = open_with(&StorageConfig { reserve_bytes: (1 << 30) - 200_000, ..config(&folder) });
+        let key = || Some(IdempotencyKey { key: "k".to_owned(), fingerprint: [1; 32] });
+        let first = a_big_one(1);
+        assert_eq!(storage.accept(first.clone(), key()).await, Ok(KeyUse::First));
+        assert!(matches!(storage.accept(an_accepted(2), None).await, Err(StoreError::Full(_))));
+        assert_eq!(storage.accept(a_big_one(3), key()).await, Ok(KeyUse::Repeats(first.request_id)));
+    }
+
+    #[tokio::test]
+    async fn a_key_is_written_with_its_request_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = || Some(IdempotencyKey { key: "k".to_owned(), fingerprint: [1; 32] });
+        let storage = open_with(&StorageConfig { reserve_bytes: (1 << 30) - 1_000, ..config(&folder) });
+        assert!(matches!(storage.accept(an_accepted(1), key()).await, Err(StoreError::Full(_))));
+        storage.close().await;
+        drop(storage);
+        let storage = open(&folder);
+        let second = an_accepted(2);
+        assert_eq!(storage.accept(second.clone(), key()).await, Ok(KeyUse::First));
+        assert_eq!(storage.accept(an_accepted(3), key()).await, Ok(KeyUse::Repeats(second.request_id)));
+        assert_eq!(storage.take_unfinished().await.unwrap().len(), 1);
+        assert_eq!(storage.forget_keys_before(at(1_000)).await, Ok(1));
+        assert_eq!(storage.accept(an_accepted(4), key()).await, Ok(KeyUse::First));
     }
 
     #[tokio::test]
@@ -392,6 +573,15 @@ mod tests {
         let error = storage.terminal(record.request_id).await.unwrap_err();
         assert!(matches!(&error, StoreError::Corrupt(_)), "{error:?}");
         assert!(!error.to_string().contains("secret"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_sweep_forgets_all_of_them_however_many_there_are() {
+        let (_folder, storage) = temporary();
+        let many = SWEPT_AT_ONCE as u64 * 2 + 1;
+        join_all((0..many).map(|second| storage.end(a_terminal(&an_accepted(second), "42")))).await;
+        assert_eq!(storage.forget_ended_before(at(many + 10)).await, Ok(many));
+        assert_eq!(storage.terminals_since(at(0)).await, Ok(Vec::new()));
     }
 
     #[tokio::test]

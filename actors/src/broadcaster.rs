@@ -41,8 +41,15 @@ pub use subscription::{Resume, Subscription};
 pub struct Await {
     pub request_id: RequestId,
     pub deadline: Deadline,
-    /// Whose request it is, once it is accepted.
-    pub reply: oneshot::Sender<Result<UserId, Failure>>,
+    pub reply: oneshot::Sender<Result<Granted, Failure>>,
+}
+
+/// What a client that waited has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    pub owner: UserId,
+    /// An earlier one than was awaited, when its client has asked the same before.
+    pub request_id: RequestId,
 }
 
 /// The response that carries the `requestId` has been written, or nobody waits for it any more.

@@ -22,9 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     action::Catalogue,
+    broadcaster::Granted,
     clock::{Clock, Deadline},
     desk::Desk,
-    limits::{Limits, SWEEP, TICK},
+    limits::{Limits, TICK},
     permits::Permits,
     policy::Authorized,
     ports::{Caller, ConversationStore, Flags, Journal, Resource, StoreError, TerminalRecord},
@@ -103,6 +104,8 @@ pub struct Admitted {
 pub enum Recorded {
     /// It was refused before it was accepted; nothing is written anywhere.
     Refused { request_id: RequestId, failure: Failure },
+    /// Its client has asked the same before, under the same key: that request stands for this one.
+    Repeats { request_id: RequestId, granted: Granted },
     /// It has ended and the journal has it.
     Terminal(Arc<TerminalRecord>),
 }
@@ -110,7 +113,7 @@ pub enum Recorded {
 impl Recorded {
     pub(crate) fn request_id(&self) -> RequestId {
         match self {
-            Self::Refused { request_id, .. } => *request_id,
+            Self::Refused { request_id, .. } | Self::Repeats { request_id, .. } => *request_id,
             Self::Terminal(terminal) => terminal.request_id,
         }
     }
@@ -247,12 +250,12 @@ impl Cache {
 
     fn sweep(&mut self) {
         self.desk.take("Sweep", None);
-        let retention = self.shelves.limits.terminal_retention;
-        if let Some(before) = Instant::now().checked_sub(retention) {
+        let Limits { terminal_retention, idempotency, .. } = self.shelves.limits;
+        if let Some(before) = Instant::now().checked_sub(terminal_retention) {
             self.ledger.forget_finished_before(before);
         }
         let (stores, now) = (self.stores.clone(), self.shelves.clock.now());
-        self.desk.work(None, async move { stores.sweep(now, retention).await });
+        self.desk.work(None, async move { stores.sweep(now, terminal_retention, idempotency).await });
         self.desk.clear();
     }
 
@@ -270,7 +273,7 @@ impl Actor for Cache {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(TICK, Self::end_overdue);
-        ctx.run_interval(SWEEP, |cache, _| cache.sweep());
+        ctx.run_interval(self.shelves.limits.sweep, |cache, _| cache.sweep());
         if !self.ready.is_cancelled() {
             self.load(ctx);
         }
@@ -314,21 +317,41 @@ impl Handler<Authorized> for Cache {
 #[rtype(result = "()")]
 struct Journalled {
     authorized: Authorized,
-    echo: Option<ChatMessage>,
-    written: Result<Vec<ChatMessage>, StoreError>,
+    written: Result<Written, StoreError>,
+}
+
+/// What the journal made of it.
+#[derive(Debug)]
+enum Written {
+    Accepted {
+        /// The user's own message, for actions that keep a conversation and for clients that wait.
+        echo: Option<ChatMessage>,
+        history: Vec<ChatMessage>,
+    },
+    Repeats(RequestId),
+    Conflicts,
 }
 
 impl Handler<Journalled> for Cache {
     type Result = ();
 
     fn handle(&mut self, journalled: Journalled, ctx: &mut Self::Context) {
-        let Journalled { authorized, echo, written } = journalled;
+        let Journalled { authorized, written } = journalled;
         let request_id = authorized.request().id;
         self.desk.take("Journalled", Some(request_id));
         match written {
-            Ok(history) => self.on_journalled(authorized, echo, history, ctx),
+            Ok(Written::Accepted { echo, history }) => self.on_journalled(authorized, echo, history, ctx),
+            Ok(Written::Repeats(earlier)) => {
+                self.ledger.forget(request_id);
+                let granted = Granted { owner: authorized.caller().user.id, request_id: earlier };
+                deliver(&self.neighbours.recorded, Recorded::Repeats { request_id, granted });
+            }
+            Ok(Written::Conflicts) => {
+                self.ledger.forget(request_id);
+                self.refuse(request_id, records::key_conflict());
+            }
             Err(error) => {
-                tracing::error!(%request_id, %error, "request could not be journalled");
+                records::log_refusal(request_id, &error);
                 self.ledger.forget(request_id);
                 self.refuse(request_id, records::storage_unavailable());
             }

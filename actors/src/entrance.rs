@@ -17,13 +17,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     action::Action,
     auth::Identify,
-    broadcaster::{Acknowledge, Await, Cancel, Filter, Opened, Subscribe, Subscription},
+    broadcaster::{Acknowledge, Await, Cancel, Filter, Granted, Opened, Subscribe, Subscription},
     cache::ReadConversation,
     clock::{Clock, Deadline},
     feature_flag::WhichEnabled,
     permits::Permit,
     policy::WhichAllowed,
-    ports::{Caller, Credentials, Identity},
+    ports::{Caller, Credentials, IdempotencyKey, Identity},
     protocol::{
         ChatMessage, Failure, GlobalId, Hop, Origin, Request, RequestId, Submitted, UserId, deliver, forward,
     },
@@ -67,6 +67,8 @@ pub struct Ask {
     pub project_id: Option<GlobalId>,
     pub client_subscription_id: Option<String>,
     pub platform_origin: Option<String>,
+    /// Under which the client may ask again; whoever waits for the answer itself has none.
+    pub idempotency_key: Option<IdempotencyKey>,
     pub permit: Permit,
 }
 
@@ -83,7 +85,8 @@ pub struct Refusal {
 #[must_use = "dropping the gate lets the request's messages out"]
 pub struct Gate {
     request_id: RequestId,
-    opened: Recipient<Opened>,
+    /// `None` for a request that was accepted before: whoever asked first has its gate.
+    opened: Option<Recipient<Opened>>,
 }
 
 impl Gate {
@@ -95,7 +98,8 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        let (opened, request_id) = (self.opened.clone(), self.request_id);
+        let Some(opened) = self.opened.take() else { return };
+        let request_id = self.request_id;
         let open = move || deliver(&opened, Opened { request_id });
         // An HTTP server drops a response's body just before it flushes the last of it: a task runs
         // only after that.
@@ -134,7 +138,6 @@ impl Entrance {
         let deadline = Deadline::after(&self.clock, self.deadline);
         let (reply, accepted) = oneshot::channel();
         deliver(&self.awaits, Await { request_id, deadline, reply });
-        let gate = Gate { request_id, opened: self.opened.clone() };
         let request = Request {
             id: request_id,
             action: ask.action,
@@ -143,6 +146,7 @@ impl Entrance {
             project_id: ask.project_id,
             client_subscription_id: ask.client_subscription_id,
             platform_origin: ask.platform_origin,
+            idempotency_key: ask.idempotency_key,
             deadline,
             cancel: cancel.clone(),
             permit: ask.permit,
@@ -150,7 +154,10 @@ impl Entrance {
         };
         forward(&self.submitted, Submitted { request, credentials: ask.credentials });
         match accepted.await {
-            Ok(Ok(owner)) => Ok((gate, owner)),
+            Ok(Ok(Granted { owner, request_id: granted })) => {
+                let opened = (granted == request_id).then(|| self.opened.clone());
+                Ok((Gate { request_id: granted, opened }, owner))
+            }
             Ok(Err(failure)) => Err(Refusal { request_id, failure }),
             Err(_) => {
                 // The Broadcaster lost the waiter: what is refused here must not run later.

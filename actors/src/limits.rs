@@ -14,7 +14,7 @@ pub(crate) const BROADCASTER_GRACE: Duration = Duration::from_secs(1);
 /// How often Cache and the Broadcaster look for requests past their deadline.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
 
-/// How often finished requests and expired conversations are forgotten.
+/// How often what has become empty in memory is cleared away.
 pub(crate) const SWEEP: Duration = Duration::from_secs(60);
 
 /// What `Retry-After` says when nothing better is known.
@@ -37,6 +37,10 @@ pub struct Limits {
     /// How long a finished request that named no `clientSubscriptionId` is replayed to a subscriber
     /// that names none either.
     pub unaddressed_replay: Duration,
+    /// How long an idempotency key is remembered.
+    pub idempotency: Duration,
+    /// How often the stores forget what is too old.
+    pub sweep: Duration,
     /// Bytes of events the Broadcaster keeps for replay.
     pub retained_bytes: usize,
     /// Chunks of one answer that are sent without delay; later ones are gathered.
@@ -69,6 +73,8 @@ impl Default for Limits {
             max_interruptions: 1,
             terminal_retention: Duration::from_secs(300),
             unaddressed_replay: Duration::from_secs(60),
+            idempotency: Duration::from_secs(24 * 60 * 60),
+            sweep: Duration::from_secs(60),
             retained_bytes: 256 * 1024 * 1024,
             gather_after_chunks: 2_048,
             gather: Duration::from_millis(20),

@@ -296,18 +296,41 @@ impl TerminalRecord {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The disk is full, the file is gone, the write failed: nothing was acknowledged.
-    #[error("the store did not take the write: {0}")]
+    /// The disk is full, the file is gone, the server is away: nothing was read, no write acknowledged.
+    #[error("the store is not available: {0}")]
     Unavailable(String),
+    /// No new request is taken; those that are accepted can still end.
+    #[error("the store has no room for new requests: {0}")]
+    Full(String),
     #[error("the store holds something unreadable: {0}")]
     Corrupt(String),
+}
+
+/// Under which a client may ask again without being answered twice. It is its owner's: nobody else's key is the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    pub key: String,
+    /// A hash of what was asked for under it.
+    pub fingerprint: [u8; 32],
+}
+
+/// What a key says about the request that came with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyUse {
+    /// It is new, or there is none.
+    First,
+    /// The same was asked before: this is the request.
+    Repeats(RequestId),
+    /// Something else was asked under it before.
+    Conflicts,
 }
 
 /// The durable record of accepted requests. A method that returns `Ok` has synced its write.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Writes an accepted request.
-    async fn accept(&self, record: AcceptedRecord) -> Result<(), StoreError>;
+    /// Writes an accepted request, and its key with it; neither unless the key is used for the first time.
+    async fn accept(&self, record: AcceptedRecord, key: Option<IdempotencyKey>)
+    -> Result<KeyUse, StoreError>;
 
     /// Writes how a request ended, unless it has ended already: returns the terminal that stands,
     /// which is the first one written.
@@ -324,6 +347,9 @@ pub trait Journal: Send + Sync {
 
     /// Forgets the finished requests that ended before `before`; returns how many.
     async fn forget_ended_before(&self, before: SystemTime) -> Result<u64, StoreError>;
+
+    /// Forgets the keys that were used before `before`; returns how many.
+    async fn forget_keys_before(&self, before: SystemTime) -> Result<u64, StoreError>;
 }
 
 /// The conversation of each user: what `aiMessages` shows and a chat remembers.

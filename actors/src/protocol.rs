@@ -97,6 +97,8 @@ pub struct Request {
     pub client_subscription_id: Option<String>,
     /// Free text such as `vs_code_extension`; kept for logs only.
     pub platform_origin: Option<String>,
+    /// Under which its client may ask again without being answered twice.
+    pub idempotency_key: Option<crate::ports::IdempotencyKey>,
     pub deadline: Deadline,
     pub cancel: CancellationToken,
     /// The place this request takes among those in flight; given back when the request is dropped.

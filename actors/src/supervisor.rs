@@ -37,7 +37,7 @@ mod crew;
 mod guardian;
 pub(crate) mod heartbeat;
 mod intensity;
-pub(crate) mod panics;
+pub mod panics;
 mod tree;
 pub(crate) mod vitals;
 

@@ -112,6 +112,7 @@ pub fn a_request(action: &Arc<Action>, clock: &Clock) -> Request {
         project_id: None,
         client_subscription_id: None,
         platform_origin: None,
+        idempotency_key: None,
         deadline: Deadline::after(clock, Duration::from_secs(120)),
         cancel: CancellationToken::new(),
         permit: a_permit(),
@@ -198,6 +199,7 @@ impl World {
             project_id: None,
             client_subscription_id: None,
             platform_origin: None,
+            idempotency_key: None,
             permit: self.permits.take().expect("a free permit"),
         }
     }

@@ -12,6 +12,7 @@
 //! - [`oidc`]: an issuer of JWTs with keys of its own.
 //! - [`google`]: a service account of Google Cloud.
 //! - [`gitlab`]: a GitLab instance with a small world, as far as the server asks one.
+//! - [`redis`]: a real Redis that can be stopped, killed, frozen, full and slow to load.
 
 pub mod action_cable;
 pub mod fake_provider;
@@ -21,5 +22,6 @@ pub mod graphql;
 pub mod oidc;
 pub mod proxy;
 pub mod raw_http;
+pub mod redis;
 pub mod server;
 pub mod transport_ws;

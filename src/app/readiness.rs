@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeSet, future::ready, sync::Arc};
 
+use super::Stores;
 use crate::{
     config::Config,
+    conversation::Conversation,
     flags::FileFlags,
     http::health::{Condition, Part},
     identity::Verifier,
@@ -18,11 +20,12 @@ pub(super) fn parts(
     config: &Config,
     offer: &Offer,
     people: &People,
-    storage: &Arc<Storage>,
+    stores: &Stores,
     models: &Arc<Registry>,
 ) -> Vec<Part> {
     vec![
-        storage_part(storage),
+        storage_part(&stores.journal),
+        conversation_part(&stores.conversation),
         flags_part(&offer.flags),
         licence_part(&offer.licences),
         issuers_part(&people.verifier),
@@ -37,10 +40,21 @@ fn storage_part(storage: &Arc<Storage>) -> Part {
         let storage = storage.clone();
         async move {
             match storage.probe().await {
-                Ok(()) => Condition::Ready,
+                Ok(()) => storage
+                    .damage()
+                    .map_or(Condition::Ready, |damage| Condition::Degraded(damage.to_string())),
                 Err(error) => Condition::Missing(error.to_string()),
             }
         }
+    })
+}
+
+/// Requests are taken and answered without it.
+fn conversation_part(conversation: &Arc<Conversation>) -> Part {
+    let conversation = conversation.clone();
+    Part::new("conversation", move || {
+        let conversation = conversation.clone();
+        async move { conversation.condition().await }
     })
 }
 

@@ -9,6 +9,7 @@ use crate::{
     builtin,
     catalogue::{self, Rules},
     config::{Config, DirectoryConfig, DirectorySource, Loaded},
+    conversation,
     directory::{self, FileDirectory},
     flags::{self, FileFlags, Names},
     graphql,
@@ -28,6 +29,7 @@ type Finding = Result<String, String>;
 pub fn run(loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let config = &loaded.config;
     let mut findings = vec![Ok(configuration(loaded.file.as_deref()))];
+    findings.push(conversation_of(config));
     findings.extend(models(config));
     findings.extend([
         unit_primitives_of(&config.unit_primitives.path),
@@ -56,6 +58,10 @@ fn configuration(file: Option<&Path>) -> String {
         Some(file) => format!("configuration  {}", file.display()),
         None => "configuration  the built-in defaults".to_owned(),
     }
+}
+
+fn conversation_of(config: &Config) -> Finding {
+    conversation::describe(config).map(|store| format!("conversation   {store}")).map_err(mistakes)
 }
 
 /// A line for each feature setting: which model answers, and why those before it do not.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, process::ExitCode};
 
 use clap::{Args, Subcommand};
 
-use super::{actions, output};
+use super::{actions, lookup::Unknown, output};
 use crate::{
     config::Config,
     flags::{Change, FileFlags, Listed, Names, Origin, Percentage},
@@ -17,7 +17,7 @@ mod who;
 
 use remark::remark;
 use table::table;
-use who::{Unknown, Who, targets};
+use who::{Who, targets};
 
 #[derive(Debug, Subcommand)]
 pub enum Task {

@@ -22,6 +22,7 @@ pub fn run(loaded: &Loaded) -> anyhow::Result<ExitCode> {
 
 async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     const SECOND_SIGNAL: i32 = 1;
+    signals::survive_file_size_limits()?;
     let stop = signals::stop(SECOND_SIGNAL)?;
     let server = App::start(&loaded.config).await?;
     output::line(welcome(server.address(), &loaded.config, loaded.file.as_deref()))?;

@@ -5,6 +5,16 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+/// A write beyond the process's limit on the size of files (`ulimit -f`) is an error like any other of a full disk,
+/// not the end of the process. Nobody waits for the signal; having asked for it is enough.
+///
+/// # Errors
+/// When the process may not handle signals.
+pub(super) fn survive_file_size_limits() -> io::Result<()> {
+    const SIGXFSZ: i32 = 25;
+    signal(SignalKind::from_raw(SIGXFSZ)).map(drop)
+}
+
 /// Cancelled at the first signal; the second ends the process at once with `impatient_exit`.
 ///
 /// # Errors

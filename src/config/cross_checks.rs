@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Fault> {
         an_issuer_is_left_alone_for_as_long_as_it_may_take,
         keys_are_asked_for_before_they_are_too_old,
         one_answer_fits_in_memory,
+        a_store_has_room_beside_its_reserve,
         a_silent_model_is_found_out_before_the_deadline,
     ];
     checks.into_iter().filter_map(|check| check(config)).map(|conflict| conflict.fault(origins)).collect()
@@ -140,6 +141,17 @@ fn one_answer_fits_in_memory(config: &Config) -> Option<Conflict> {
         reason: format!(
             "`pipeline.retained_bytes` is {retained}, less than one answer may have \
              (`pipeline.max_answer_bytes`: {answer}); every request would be refused"
+        ),
+    })
+}
+
+fn a_store_has_room_beside_its_reserve(config: &Config) -> Option<Conflict> {
+    let (reserve, all) = (config.storage.reserve_bytes, config.storage.max_bytes);
+    (reserve >= all).then(|| Conflict {
+        settings: ["storage.reserve_bytes", "storage.max_bytes"],
+        reason: format!(
+            "`storage.reserve_bytes` is {reserve}, no less than the whole store may have \
+             (`storage.max_bytes`: {all}); every request would be refused"
         ),
     })
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     from_file::to_json,
     layers::{Given, Origin},
-    shape::{SettingPath, Shape, key_hint},
+    shape::{SettingPath, Shape, secret_hint},
 };
 use crate::{
     document::{self, Fault},
@@ -45,7 +45,7 @@ pub(super) fn variable(name: &str) -> String {
 
 fn unknown(shape: &Shape, path: &SettingPath) -> String {
     let name = path.join(".");
-    if let Some(hint) = key_hint(path) {
+    if let Some(hint) = secret_hint(path) {
         return format!("unknown setting `{name}`; {hint}");
     }
     match shape.nearest(path) {

@@ -2,7 +2,7 @@
 
 use super::{
     layers::{Given, Origin},
-    shape::{SettingPath, Shape, key_hint},
+    shape::{SettingPath, Shape, secret_hint},
 };
 use crate::document::{Fault, Key, Node, Place, Value};
 
@@ -87,7 +87,7 @@ impl Reader<'_> {
 
 fn unknown(shape: &Shape, path: &SettingPath) -> String {
     let name = path.join(".");
-    if let Some(hint) = key_hint(path) {
+    if let Some(hint) = secret_hint(path) {
         return format!("unknown setting `{name}`; {hint}");
     }
     match shape.nearest(path) {

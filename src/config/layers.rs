@@ -62,7 +62,7 @@ pub(super) fn settle(file: Option<ConfigFile<'_>>, environment: &Environment) ->
         return Err(Faults(faults));
     }
     paths::resolve(&mut config, file.map(|file| file.path), &origins);
-    take_keys(&mut config, environment);
+    take_secrets(&mut config, environment);
     Ok(config)
 }
 
@@ -177,12 +177,17 @@ fn lay(fitting: &[Given], shape: &Shape) -> (Value, Origins) {
     (tree, origins)
 }
 
-/// What the variables hold that providers name.
-fn take_keys(config: &mut Config, environment: &Environment) {
+/// What the variables hold that settings name.
+fn take_secrets(config: &mut Config, environment: &Environment) {
+    let held = |variable: Option<&str>| {
+        let held = variable.and_then(|name| environment.get(name));
+        held.map(str::trim).filter(|secret| !secret.is_empty()).map(SecretString::from)
+    };
     for provider in config.providers.values_mut() {
-        let held = provider.api_key_variable.as_deref().and_then(|name| environment.get(name));
-        provider.api_key = held.map(str::trim).filter(|key| !key.is_empty()).map(SecretString::from);
+        provider.api_key = held(provider.api_key_variable.as_deref());
     }
+    let redis = &mut config.conversation.redis;
+    redis.password = held(redis.password_variable.as_deref());
 }
 
 /// The settings whose values are of the right type but out of bounds.

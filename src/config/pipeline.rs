@@ -20,6 +20,10 @@ pub struct PipelineConfig {
     #[garde(skip)]
     pub unaddressed_replay_seconds: u64,
     #[garde(range(min = 1))]
+    pub idempotency_seconds: u64,
+    #[garde(range(min = 1))]
+    pub sweep_seconds: u64,
+    #[garde(range(min = 1))]
     pub retained_bytes: usize,
     #[garde(skip)]
     pub gather_after_chunks: u32,
@@ -51,6 +55,8 @@ impl PipelineConfig {
             max_interruptions: self.max_interruptions,
             terminal_retention: Duration::from_secs(self.terminal_retention_seconds),
             unaddressed_replay: Duration::from_secs(self.unaddressed_replay_seconds),
+            idempotency: Duration::from_secs(self.idempotency_seconds),
+            sweep: Duration::from_secs(self.sweep_seconds),
             retained_bytes: self.retained_bytes,
             gather_after_chunks: self.gather_after_chunks,
             gather: Duration::from_millis(self.gather_milliseconds),

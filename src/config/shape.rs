@@ -96,16 +96,21 @@ impl Shape {
     }
 }
 
-/// What is to be done in place of writing a key where everybody reads it.
-pub(super) fn key_hint(path: &[String]) -> Option<String> {
-    let [section, provider, setting] = path else { return None };
-    let is_key = section == "providers" && ["api_key", "key", "token", "secret"].contains(&setting.as_str());
-    is_key.then(|| {
-        format!(
+/// What is to be done in place of writing a secret where everybody reads it.
+pub(super) fn secret_hint(path: &[String]) -> Option<String> {
+    let names: Vec<&str> = path.iter().map(String::as_str).collect();
+    match names.as_slice() {
+        ["providers", provider, "api_key" | "key" | "token" | "secret"] => Some(format!(
             "a key is not a setting; put it into an environment variable that \
              `providers.{provider}.api_key_variable` names, or into a file that `api_key_file` names"
-        )
-    })
+        )),
+        ["conversation", "redis", "password" | "token" | "secret"] => Some(
+            "a password is not a setting; put it into an environment variable that \
+             `conversation.redis.password_variable` names"
+                .to_owned(),
+        ),
+        _ => None,
+    }
 }
 
 fn named_entries(path: &[String]) -> Option<&'static NamedEntries> {

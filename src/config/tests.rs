@@ -286,7 +286,7 @@ fn a_named_file_is_read_and_remembered() {
 #[case::in_no_section("workers: 2\n", "1:1: unknown setting `workers`; did you mean `server.workers`?")]
 #[case::nothing_like_it(
     "storage:\n  colour: red\n",
-    "2:3: unknown setting `storage.colour`; known here: path"
+    "2:3: unknown setting `storage.colour`; known here: path, durability, max_bytes, reserve_bytes"
 )]
 #[case::unknown_model_field(
     "models:\n  embedded: {key: 1}\n",
@@ -494,11 +494,18 @@ fn times_of_an_issuer_that_do_not_fit_are_refused_with_the_mend(#[case] text: &s
 #[case("auth", "verified_tokens", 10_000_000)]
 #[case("gitlab", "cache_seconds", 3_600)]
 #[case("gitlab", "cache_entries", 10_000_000)]
+#[case("conversation", "expiry_seconds", 3_153_600_000)]
 fn a_number_beyond_what_can_be_kept_is_refused(#[case] section: &str, #[case] key: &str, #[case] max: u64) {
     let with = |value: u64| from_file(&format!("{section}:\n  {key}: {value}\n"));
     assert!(with(max).is_ok(), "{:?}", faults_of(with(max)));
     let faults = faults_of(with(max + 1));
     assert!(faults[0].ends_with(&format!("`{section}.{key}`: greater than {max}")), "{faults:?}");
+}
+
+#[test]
+fn a_store_that_is_all_reserve_is_refused() {
+    let faults = faults_of(from_file("storage:\n  max_bytes: 1048576\n"));
+    assert!(faults[0].starts_with("etc/config.yaml:2:14: `storage.reserve_bytes` is 67108864"), "{faults:?}");
 }
 
 #[test]
@@ -519,3 +526,4 @@ fn a_variable_is_a_number_where_nothing_stands_by_default_and_a_number_is_needed
 }
 
 mod models;
+mod redis;

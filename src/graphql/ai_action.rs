@@ -15,10 +15,11 @@ use async_graphql::{
 use duologue_actors::{
     action::{Action, Catalogue, ResourceRule},
     entrance::{Ask, Entrance, Gate, Refusal},
+    ports::IdempotencyKey,
     protocol::{GlobalId, RequestId},
 };
 
-use super::{GraphqlParts, call, error, input_types, names, scalars};
+use super::{GraphqlParts, call, error, fingerprint, input_types, names, scalars};
 
 const AI_ACTION_INPUT: &str = "AiActionInput";
 const AI_ACTION_PAYLOAD: &str = "AiActionPayload";
@@ -118,6 +119,9 @@ async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
     let Value::Object(input) = input.as_value() else {
         return Err(error::unfit_argument("input", AI_ACTION_INPUT));
     };
+    let idempotency_key = call.idempotency_key.clone();
+    let idempotency_key =
+        idempotency_key.map(|key| IdempotencyKey { key, fingerprint: fingerprint::of(input) });
     let Order { action, input, resource_id, project_id, labels } = read_order(parts, input)?;
     let Labels { client_subscription_id, client_mutation_id, platform_origin } = labels;
     let name = action.name.clone();
@@ -133,6 +137,7 @@ async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
                 project_id,
                 client_subscription_id,
                 platform_origin,
+                idempotency_key,
                 permit,
             };
             submit(&parts.entrance, ask).await.map_err(|refusal| (refusal.failure, Some(refusal.request_id)))

@@ -1,6 +1,11 @@
 //! `aiMessages`: the caller's conversation, oldest first, page by page. Nobody has any but their own.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    fmt::{self, Display},
+    ops::Range,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use async_graphql::{
     Result, Value,
@@ -10,6 +15,7 @@ use async_graphql::{
     },
 };
 use duologue_actors::protocol::{ChatMessage, RequestId};
+use uuid::Uuid;
 
 use super::{
     ai_message::{self, AI_MESSAGE, AI_MESSAGE_ROLE},
@@ -53,8 +59,8 @@ struct Page {
 struct Window {
     first: Option<usize>,
     last: Option<usize>,
-    before: Option<String>,
-    after: Option<String>,
+    before: Option<Cursor>,
+    after: Option<Cursor>,
 }
 
 async fn resolve(context: &ResolverContext<'_>) -> Result<Page> {
@@ -79,15 +85,38 @@ async fn resolve(context: &ResolverContext<'_>) -> Result<Page> {
         })
         .map(Arc::new)
         .collect();
-    let cursors: Vec<_> = wanted.iter().map(|message| cursor(message)).collect();
-    let range = range(&cursors, &window, parts.config.max_page_size)?;
+    let cursors: Vec<_> = wanted.iter().map(|message| Cursor::of(message)).collect();
+    let range = range(&cursors, &window, parts.config.max_page_size);
     let (has_previous, has_next) = (range.start > 0, range.end < wanted.len());
     let messages = wanted.into_iter().take(range.end).skip(range.start).collect();
     Ok(Page { messages, has_previous, has_next })
 }
 
-fn cursor(message: &ChatMessage) -> String {
-    message.id.0.to_string()
+/// The place of a message. It outlives the message: of a conversation the oldest go first, and whoever holds the
+/// cursor of one that has gone goes on with those that came after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cursor {
+    id: Uuid,
+    /// Since 1970.
+    nanoseconds: u128,
+}
+
+impl Cursor {
+    fn of(message: &ChatMessage) -> Self {
+        let since = message.timestamp.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { id: message.id.0, nanoseconds: since.as_nanos() }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (nanoseconds, id) = text.split_once('.')?;
+        Some(Self { id: id.parse().ok()?, nanoseconds: nanoseconds.parse().ok()? })
+    }
+}
+
+impl Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.nanoseconds, self.id)
+    }
 }
 
 fn window(arguments: &ObjectAccessor<'_>, max_page_size: usize) -> Result<Window> {
@@ -98,11 +127,9 @@ fn window(arguments: &ObjectAccessor<'_>, max_page_size: usize) -> Result<Window
             .map_err(|_| error::invalid_input(format!("{name} can't be negative"))),
     };
     let cursor = |name: &str| {
-        arguments
-            .get(name)
-            .filter(|value| !value.is_null())
-            .map(|value| value.string().map(str::to_owned))
-            .transpose()
+        let Some(value) = arguments.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
+        let cursor = Cursor::parse(value.string()?);
+        cursor.map(Some).ok_or_else(|| error::invalid_input(format!("{name} is not a cursor of aiMessages")))
     };
     Ok(Window {
         first: count("first")?,
@@ -137,22 +164,27 @@ fn texts(arguments: &ObjectAccessor<'_>, name: &str) -> Option<Vec<String>> {
 }
 
 /// Applies cursors, then `first`, then `last`, as Relay's specification orders them.
-fn range(cursors: &[String], window: &Window, max_page_size: usize) -> Result<Range<usize>> {
-    let place = |name: &str, cursor: &Option<String>| match cursor {
-        None => Ok(None),
-        Some(cursor) => cursors.iter().position(|known| known == cursor).map(Some).ok_or_else(|| {
-            error::invalid_input(format!("{name} is not a cursor of this conversation any more"))
-        }),
-    };
-    let mut start = place("after", &window.after)?.map_or(0, |place| place + 1);
-    let mut end = place("before", &window.before)?.unwrap_or(cursors.len()).max(start);
+fn range(cursors: &[Cursor], window: &Window, max_page_size: usize) -> Range<usize> {
+    let mut start = window.after.map_or(0, |after| match place(cursors, after) {
+        Ok(place) => place + 1,
+        Err(next) => next,
+    });
+    let before = window.before.map(|before| place(cursors, before).unwrap_or_else(|next| next));
+    let mut end = before.unwrap_or(cursors.len()).max(start);
     if let Some(first) = window.first {
         end = end.min(start + first);
     }
     if let Some(last) = window.last {
         start = start.max(end.saturating_sub(last));
     }
-    Ok(start..end.min(start + max_page_size))
+    start..end.min(start + max_page_size)
+}
+
+/// Where the message is, or else the first one that came after it.
+fn place(cursors: &[Cursor], cursor: Cursor) -> std::result::Result<usize, usize> {
+    let known = cursors.iter().position(|known| known.id == cursor.id);
+    let next = || cursors.iter().position(|known| known.nanoseconds > cursor.nanoseconds);
+    known.ok_or_else(|| next().unwrap_or(cursors.len()))
 }
 
 fn connection() -> Object {
@@ -178,7 +210,7 @@ fn edge() -> Object {
     Object::new(AI_MESSAGE_EDGE)
         .field(Field::new("cursor", TypeRef::named_nn(TypeRef::STRING), |context| {
             let message = context.parent_value.downcast_ref::<Arc<ChatMessage>>();
-            FieldFuture::from_value(message.map(|message| cursor(message).into()))
+            FieldFuture::from_value(message.map(|message| Cursor::of(message).to_string().into()))
         }))
         .field(Field::new("node", TypeRef::named(AI_MESSAGE), |context| {
             let message = context.parent_value.downcast_ref::<Arc<ChatMessage>>();
@@ -198,10 +230,10 @@ fn page_info() -> Object {
             Some(page.has_previous.into())
         }))
         .field(field("startCursor", TypeRef::named(TypeRef::STRING), |page| {
-            page.messages.first().map(|message| cursor(message).into())
+            page.messages.first().map(|message| Cursor::of(message).to_string().into())
         }))
         .field(field("endCursor", TypeRef::named(TypeRef::STRING), |page| {
-            page.messages.last().map(|message| cursor(message).into())
+            page.messages.last().map(|message| Cursor::of(message).to_string().into())
         }))
 }
 
@@ -209,16 +241,17 @@ fn page_info() -> Object {
 mod tests {
     use super::*;
 
-    fn cursors() -> Vec<String> {
-        ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec()
+    /// The message of that second; they have the ids 1, 2, 3 ...
+    fn message(second: u8) -> Cursor {
+        Cursor { id: Uuid::from_u128(second.into()), nanoseconds: u128::from(second) * 1_000_000_000 }
+    }
+
+    fn at(second: u8) -> Option<Cursor> {
+        Some(message(second))
     }
 
     fn page(window: Window) -> Range<usize> {
-        range(&cursors(), &window, 100).unwrap()
-    }
-
-    fn at(cursor: &str) -> Option<String> {
-        Some(cursor.to_owned())
+        range(&[1, 2, 3, 4, 5].map(message), &window, 100)
     }
 
     #[test]
@@ -229,15 +262,15 @@ mod tests {
     #[test]
     fn first_and_after_go_forwards() {
         assert_eq!(page(Window { first: Some(2), ..Window::default() }), 0..2);
-        assert_eq!(page(Window { first: Some(2), after: at("b"), ..Window::default() }), 2..4);
-        assert_eq!(page(Window { first: Some(2), after: at("e"), ..Window::default() }), 5..5);
+        assert_eq!(page(Window { first: Some(2), after: at(2), ..Window::default() }), 2..4);
+        assert_eq!(page(Window { first: Some(2), after: at(5), ..Window::default() }), 5..5);
     }
 
     #[test]
     fn last_and_before_go_backwards() {
         assert_eq!(page(Window { last: Some(2), ..Window::default() }), 3..5);
-        assert_eq!(page(Window { last: Some(2), before: at("c"), ..Window::default() }), 0..2);
-        assert_eq!(page(Window { last: Some(2), before: at("a"), ..Window::default() }), 0..0);
+        assert_eq!(page(Window { last: Some(2), before: at(3), ..Window::default() }), 0..2);
+        assert_eq!(page(Window { last: Some(2), before: at(1), ..Window::default() }), 0..0);
     }
 
     #[test]
@@ -247,17 +280,43 @@ mod tests {
 
     #[test]
     fn cursors_that_cross_leave_nothing() {
-        assert_eq!(page(Window { after: at("d"), before: at("b"), ..Window::default() }), 4..4);
+        assert_eq!(page(Window { after: at(4), before: at(2), ..Window::default() }), 4..4);
     }
 
     #[test]
     fn a_page_is_never_larger_than_the_limit() {
-        assert_eq!(range(&cursors(), &Window::default(), 3).unwrap(), 0..3);
+        assert_eq!(range(&[1, 2, 3, 4, 5].map(message), &Window::default(), 3), 0..3);
     }
 
     #[test]
-    fn a_cursor_that_has_left_the_conversation_is_named() {
-        let refused = range(&cursors(), &Window { after: at("z"), ..Window::default() }, 100).unwrap_err();
-        assert_eq!(refused.message, "after is not a cursor of this conversation any more");
+    fn whoever_holds_the_cursor_of_a_message_that_is_gone_misses_none_that_is_there() {
+        let left = [4, 5, 6].map(message);
+        let page = |window| range(&left, &window, 100);
+        assert_eq!(page(Window { after: at(2), ..Window::default() }), 0..3);
+        assert_eq!(page(Window { first: Some(2), after: at(2), ..Window::default() }), 0..2);
+        assert_eq!(page(Window { before: at(2), ..Window::default() }), 0..0);
+        assert_eq!(page(Window { after: at(9), ..Window::default() }), 3..3);
+    }
+
+    #[test]
+    fn of_messages_of_one_moment_a_cursor_names_one() {
+        let twin = |id: u128| Cursor { id: Uuid::from_u128(id), nanoseconds: 7 };
+        let twins = [1, 2, 3].map(twin);
+        let window = Window { after: Some(twin(2)), ..Window::default() };
+        assert_eq!(range(&twins, &window, 100), 2..3);
+    }
+
+    #[rstest::rstest]
+    #[case("")]
+    #[case("7")]
+    #[case("7.x")]
+    #[case("x.00000000-0000-0000-0000-000000000001")]
+    fn what_is_no_cursor_is_none(#[case] text: &str) {
+        assert_eq!(Cursor::parse(text), None);
+    }
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_written() {
+        assert_eq!(Cursor::parse(&message(3).to_string()), at(3));
     }
 }

@@ -24,6 +24,8 @@ pub enum Rejection {
     Overloaded,
     /// What the server needs in order to promise anything is not there now.
     Unavailable,
+    /// It contradicts an earlier one.
+    Conflict,
 }
 
 impl Rejection {
@@ -32,6 +34,7 @@ impl Rejection {
             Code::Unauthenticated => Some(Self::Unauthenticated),
             Code::Overloaded => Some(Self::Overloaded),
             Code::StorageUnavailable => Some(Self::Unavailable),
+            Code::Conflict => Some(Self::Conflict),
             _ => None,
         }
     }
@@ -52,12 +55,18 @@ pub(super) struct Call {
     pub credentials: Credentials,
     /// `None` for an anonymous caller.
     pub identity: Option<Identity>,
+    /// Under which the client may ask again.
+    pub idempotency_key: Option<String>,
     effects: Mutex<Effects>,
 }
 
 impl Call {
-    pub(super) fn new(credentials: Credentials, identity: Option<Identity>) -> Self {
-        Self { credentials, identity, effects: Mutex::default() }
+    pub(super) fn new(
+        credentials: Credentials,
+        identity: Option<Identity>,
+        idempotency_key: Option<String>,
+    ) -> Self {
+        Self { credentials, identity, idempotency_key, effects: Mutex::default() }
     }
 
     /// # Errors

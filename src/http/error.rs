@@ -37,6 +37,8 @@ pub enum Refused {
     Batch,
     #[error("{0}")]
     NotGraphql(&'static str),
+    #[error("Idempotency-Key {0}")]
+    IdempotencyKey(&'static str),
     #[error("mutations are not taken by GET: use POST")]
     MutationByGet,
     #[error("the server has no room for this connection")]
@@ -67,7 +69,9 @@ impl Refused {
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::CutShort | Self::NotJson | Self::Batch | Self::NotGraphql(_) => StatusCode::BAD_REQUEST,
+            Self::CutShort | Self::NotJson | Self::Batch | Self::NotGraphql(_) | Self::IdempotencyKey(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::ForeignHost | Self::Proxied | Self::ForeignPage => StatusCode::FORBIDDEN,
         }
@@ -105,6 +109,7 @@ impl Refused {
 pub fn status_of(rejection: Rejection) -> StatusCode {
     match rejection {
         Rejection::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Rejection::Conflict => StatusCode::CONFLICT,
         Rejection::Overloaded | Rejection::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -19,6 +19,7 @@ use super::{
     accept::{ResponseType, is_json},
     credentials,
     error::{Refused, retry_after, status_of},
+    idempotency_key,
 };
 use crate::{
     gate::GatedBody,
@@ -73,7 +74,8 @@ async fn answer_post(
         return Err(Refused::MediaType);
     }
     let body = read(payload, edge.max_body_bytes).await?;
-    let graphql = from_body(&body)?;
+    let mut graphql = from_body(&body)?;
+    graphql.idempotency_key = idempotency_key::of(request.headers(), edge.graphql.max_label_characters())?;
     Ok(execute(request, edge, graphql, response_type).await)
 }
 
@@ -154,7 +156,7 @@ fn from_fields(mut fields: Map<String, Value>) -> Result<GraphqlRequest, Refused
     };
     let variables = object(fields.remove("variables"), "variables is not an object")?;
     let extensions = object(fields.remove("extensions"), "extensions is not an object")?;
-    Ok(GraphqlRequest { query, operation_name, variables, extensions })
+    Ok(GraphqlRequest { query, operation_name, variables, extensions, idempotency_key: None })
 }
 
 fn object(value: Option<Value>, otherwise: &'static str) -> Result<Option<Map<String, Value>>, Refused> {

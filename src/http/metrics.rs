@@ -49,7 +49,7 @@ const COUNTERS: [(&str, &str); 11] = [
         "what the attempts at each model cost by the prices of the configuration, in millionths of a US dollar",
     ),
 ];
-const GAUGES: [(&str, &str); 10] = [
+const GAUGES: [(&str, &str); 11] = [
     ("duologue_requests_in_flight", "requests that hold a place"),
     ("duologue_connections", "open connections of any kind"),
     ("duologue_websocket_connections", "open websockets by protocol"),
@@ -59,6 +59,7 @@ const GAUGES: [(&str, &str); 10] = [
     ("duologue_model_calls_in_flight", "calls of each model under way"),
     ("duologue_model_calls_waiting", "calls that wait for a model's capacity"),
     ("duologue_model_retries_left", "retries each model may be sent now"),
+    ("duologue_conversation_messages_waiting", "messages that wait to be written to Redis"),
     ("duologue_model_tokens_left", "tokens that can be had at once, of a model with a bound a minute"),
 ];
 const HISTOGRAMS: [(&str, &str); 4] = [

@@ -13,11 +13,13 @@ use duologue_actors::{
     protocol::{GlobalId, MessageId, RequestId, Role, UserId},
 };
 use rusqlite::{
-    ErrorCode, ToSql,
-    types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef},
+    Connection, ErrorCode, Params, Row, ToSql,
+    types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Type, ValueRef},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
+
+use super::room::NoRoom;
 
 /// A time.
 #[derive(Clone, Copy)]
@@ -51,12 +53,15 @@ fn unreadable<T>() -> FromSqlError {
 
 /// What a failed statement or commit means to the one who asked for it. Never holds a stored value.
 pub(super) fn store_error(error: rusqlite::Error) -> StoreError {
-    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, UserFunctionError, Utf8Error,
+    };
     match error {
         FromSqlConversionFailure(column, _, why) => StoreError::Corrupt(format!("column {column}: {why}")),
         InvalidColumnType(_, name, found) => StoreError::Corrupt(format!("column {name}: holds {found}")),
         IntegralValueOutOfRange(column, _) => StoreError::Corrupt(format!("column {column}: out of range")),
         Utf8Error(column, why) => StoreError::Corrupt(format!("column {column}: {why}")),
+        UserFunctionError(why) if why.is::<NoRoom>() => StoreError::Full(why.to_string()),
         other => match other.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 StoreError::Corrupt(other.to_string())
@@ -64,6 +69,45 @@ pub(super) fn store_error(error: rusqlite::Error) -> StoreError {
             _ => StoreError::Unavailable(other.to_string()),
         },
     }
+}
+
+/// Fails unless the row, which says so as `intact`, is as it was written.
+pub(super) fn check_intact(row: &Row<'_>) -> rusqlite::Result<()> {
+    if row.get("intact")? {
+        return Ok(());
+    }
+    let altered = Box::new(Unreadable("row as it was written"));
+    Err(rusqlite::Error::FromSqlConversionFailure(0, Type::Integer, altered))
+}
+
+/// The rows that are as they were written. One that is not is reported, and holds up no other.
+pub(super) fn readable<T>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+    read: fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(parameters)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        match read(row) {
+            Ok(record) => found.push(record),
+            Err(error) if is_unreadable(&error) => tracing::error!(%error, "storage.row.unreadable"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// Whether it is the content of a row that could not be read, and the next row may be.
+fn is_unreadable(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code().is_none()
+}
+
+/// A bound, as SQL takes one.
+pub(super) fn count(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
 }
 
 impl ToSql for Nanoseconds {
@@ -168,8 +212,6 @@ impl<T: DeserializeOwned> FromSql for Json<T> {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection;
-
     use super::*;
 
     fn there_and_back<T: FromSql>(value: impl ToSql) -> T {

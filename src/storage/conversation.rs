@@ -1,7 +1,7 @@
 //! The statements of the conversations. The owner is part of every key: no statement reaches a message
 //! without naming whose it is.
 
-use std::time::SystemTime;
+use std::{sync::LazyLock, time::SystemTime};
 
 use duologue_actors::{
     ports::ConversationLimits,
@@ -9,7 +9,14 @@ use duologue_actors::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::columns::{Id, Json, Nanoseconds, Owner, Speaker};
+use super::{
+    checksum::MESSAGES,
+    columns::{Id, Json, Nanoseconds, Owner, Speaker, check_intact, count, readable},
+};
+
+static INSERT: LazyLock<String> = LazyLock::new(|| MESSAGES.insert());
+static NEWEST_FIRST: LazyLock<String> =
+    LazyLock::new(|| format!("{} WHERE owner = ?1 ORDER BY position DESC LIMIT ?2", MESSAGES.select()));
 
 /// Adds a message and restarts the expiry; a message that is there already changes nothing.
 pub(super) fn append(
@@ -46,26 +53,28 @@ pub(super) fn messages(
     if expired(connection, limits, owner, now)? {
         return Ok(Vec::new());
     }
-    let mut newest_first = connection
-        .prepare_cached("SELECT * FROM messages WHERE owner = ?1 ORDER BY position DESC LIMIT ?2")?
-        .query_map((Owner(owner), count(limits)), chat_message)?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut newest_first =
+        readable(connection, &NEWEST_FIRST, (Owner(owner), count(limits.messages)), chat_message)?;
     newest_first.reverse();
     Ok(newest_first)
 }
 
-/// Forgets every conversation that has expired; returns how many.
+/// Forgets conversations that have expired, at most so many; returns how many.
 pub(super) fn forget_expired(
     connection: &Connection,
     limits: &ConversationLimits,
     now: SystemTime,
+    most: usize,
 ) -> rusqlite::Result<usize> {
     let Some(oldest_kept) = now.checked_sub(limits.expiry) else {
         return Ok(0);
     };
     connection
-        .prepare_cached("DELETE FROM conversations WHERE last_message_at < ?1")?
-        .execute([Nanoseconds(oldest_kept)])
+        .prepare_cached(
+            "DELETE FROM conversations WHERE owner IN (
+                 SELECT owner FROM conversations WHERE last_message_at < ?1 ORDER BY last_message_at LIMIT ?2)",
+        )?
+        .execute((Nanoseconds(oldest_kept), count(most)))
 }
 
 fn is_there(connection: &Connection, owner: UserId, id: MessageId) -> rusqlite::Result<bool> {
@@ -100,10 +109,7 @@ fn insert(
     owner: UserId,
     message: &ChatMessage,
 ) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO messages (owner, id, request_id, role, content, timestamp, chunk_id, errors)
-         VALUES (:owner, :id, :request_id, :role, :content, :timestamp, :chunk_id, :errors)",
-    )?;
+    let mut statement = connection.prepare_cached(&INSERT)?;
     statement.execute(named_params! {
         ":owner": Owner(owner),
         ":id": Id::from(message.id),
@@ -123,22 +129,19 @@ fn trim(connection: &Connection, limits: &ConversationLimits, owner: UserId) -> 
             "DELETE FROM messages WHERE owner = ?1 AND position <= (
                  SELECT position FROM messages WHERE owner = ?1 ORDER BY position DESC LIMIT 1 OFFSET ?2)",
         )?
-        .execute((Owner(owner), count(limits)))?;
+        .execute((Owner(owner), count(limits.messages)))?;
     Ok(())
 }
 
-fn count(limits: &ConversationLimits) -> i64 {
-    i64::try_from(limits.messages).unwrap_or(i64::MAX)
-}
-
-fn first_characters(text: &str, most: usize) -> &str {
+pub(super) fn first_characters(text: &str, most: usize) -> &str {
     match text.char_indices().nth(most) {
         Some((end, _)) => text.get(..end).unwrap_or(text),
         None => text,
     }
 }
 
-fn chat_message(row: &Row<'_>) -> rusqlite::Result<ChatMessage> {
+pub(super) fn chat_message(row: &Row<'_>) -> rusqlite::Result<ChatMessage> {
+    check_intact(row)?;
     Ok(ChatMessage {
         id: MessageId(row.get::<_, Id>("id")?.0),
         request_id: RequestId::from(row.get::<_, Id>("request_id")?.0),
@@ -267,8 +270,8 @@ mod tests {
         add(&connection, ALICE, &a_message(0, "old"));
         add(&connection, ALICE, &a_message(1, "old too"));
         add(&connection, MALLORY, &a_message(2, "newer"));
-        assert_eq!(forget_expired(&connection, &LIMITS, at(1) + LIMITS.expiry).unwrap(), 0);
-        assert_eq!(forget_expired(&connection, &LIMITS, at(2) + LIMITS.expiry).unwrap(), 1);
+        assert_eq!(forget_expired(&connection, &LIMITS, at(1) + LIMITS.expiry, 10).unwrap(), 0);
+        assert_eq!(forget_expired(&connection, &LIMITS, at(2) + LIMITS.expiry, 10).unwrap(), 1);
         assert_eq!(rows(&connection), 1);
         assert_eq!(contents(&connection, MALLORY, at(2)), ["newer"]);
     }

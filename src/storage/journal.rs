@@ -1,6 +1,12 @@
 //! The statements of the journal. A request is in `accepted` until it ends, then in `terminals`; never in both.
+//!
+//! A row that is not as it was written is as if it were not there, and is reported: one of them must not hold up
+//! all the others.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::{Arc, LazyLock},
+    time::SystemTime,
+};
 
 use duologue_actors::{
     ports::{AcceptedRecord, Resource, TerminalRecord},
@@ -8,18 +14,38 @@ use duologue_actors::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::columns::{Global, Id, Json, Nanoseconds, Owner};
+use super::{
+    checksum::{ACCEPTED, TERMINALS},
+    columns::{Global, Id, Json, Nanoseconds, Owner, check_intact, count, readable},
+};
+
+static INSERT_ACCEPTED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{} WHERE NOT EXISTS (SELECT 1 FROM terminals WHERE request_id = :request_id)
+         ON CONFLICT (request_id) DO NOTHING",
+        ACCEPTED.insert()
+    )
+});
+
+/// Only rows that are as they were written: a sum over what is not would make it so.
+static RAISE_INTERRUPTIONS: LazyLock<String> = LazyLock::new(|| {
+    let raised = ACCEPTED.columns.replace("interruptions", "interruptions + 1");
+    format!(
+        "UPDATE accepted SET interruptions = interruptions + 1, checksum = row_checksum({raised}) WHERE {}",
+        ACCEPTED.intact()
+    )
+});
+
+static INSERT_TERMINAL: LazyLock<String> = LazyLock::new(|| TERMINALS.insert());
+static TERMINAL: LazyLock<String> = LazyLock::new(|| format!("{} WHERE request_id = ?1", TERMINALS.select()));
+static TERMINALS_SINCE: LazyLock<String> =
+    LazyLock::new(|| format!("{} WHERE ended_at >= ?1 ORDER BY ended_at, request_id", TERMINALS.select()));
+static UNFINISHED: LazyLock<String> =
+    LazyLock::new(|| format!("{} ORDER BY accepted_at, request_id", ACCEPTED.select()));
 
 /// Writes an accepted request. One that is there already, or has ended, stays as it is.
 pub(super) fn accept(connection: &Connection, record: &AcceptedRecord) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO accepted (request_id, owner, action, input, resource_id, project_id, resource,
-                               client_subscription_id, platform_origin, accepted_at, deadline, interruptions)
-         SELECT :request_id, :owner, :action, :input, :resource_id, :project_id, :resource,
-                :client_subscription_id, :platform_origin, :accepted_at, :deadline, :interruptions
-         WHERE NOT EXISTS (SELECT 1 FROM terminals WHERE request_id = :request_id)
-         ON CONFLICT (request_id) DO NOTHING",
-    )?;
+    let mut statement = connection.prepare_cached(&INSERT_ACCEPTED)?;
     statement.execute(named_params! {
         ":request_id": Id::from(record.request_id),
         ":owner": Owner(record.owner),
@@ -42,12 +68,7 @@ pub(super) fn end(connection: &Connection, offered: TerminalRecord) -> rusqlite:
     if let Some(standing) = terminal(connection, offered.request_id)? {
         return Ok(standing);
     }
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO terminals (request_id, owner, action, resource_id, client_subscription_id, outcome,
-                                model, message_id, ended_at)
-         VALUES (:request_id, :owner, :action, :resource_id, :client_subscription_id, :outcome,
-                 :model, :message_id, :ended_at)",
-    )?;
+    let mut statement = connection.prepare_cached(&INSERT_TERMINAL)?;
     statement.execute(named_params! {
         ":request_id": Id::from(offered.request_id),
         ":owner": Owner(offered.owner),
@@ -66,19 +87,18 @@ pub(super) fn end(connection: &Connection, offered: TerminalRecord) -> rusqlite:
 }
 
 pub(super) fn terminal(connection: &Connection, id: RequestId) -> rusqlite::Result<Option<TerminalRecord>> {
-    connection
-        .prepare_cached("SELECT * FROM terminals WHERE request_id = ?1")?
-        .query_row([Id::from(id)], terminal_record)
-        .optional()
+    connection.prepare_cached(&TERMINAL)?.query_row([Id::from(id)], terminal_record).optional()
 }
 
 /// Raises every unfinished request's `interruptions` and returns them all, oldest first.
 pub(super) fn take_unfinished(connection: &Connection) -> rusqlite::Result<Vec<AcceptedRecord>> {
-    connection.prepare_cached("UPDATE accepted SET interruptions = interruptions + 1")?.execute([])?;
-    connection
-        .prepare_cached("SELECT * FROM accepted ORDER BY accepted_at, request_id")?
-        .query_map([], accepted_record)?
-        .collect()
+    connection.prepare_cached(&RAISE_INTERRUPTIONS)?.execute([])?;
+    unfinished(connection)
+}
+
+/// The requests that have not ended, oldest first.
+pub(super) fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<AcceptedRecord>> {
+    readable(connection, &UNFINISHED, [], accepted_record)
 }
 
 /// The terminals written at or after `since`, oldest first.
@@ -86,18 +106,25 @@ pub(super) fn terminals_since(
     connection: &Connection,
     since: SystemTime,
 ) -> rusqlite::Result<Vec<TerminalRecord>> {
+    readable(connection, &TERMINALS_SINCE, [Nanoseconds(since)], terminal_record)
+}
+
+/// Forgets the requests that ended before `before`, at most so many; returns how many.
+pub(super) fn forget_ended_before(
+    connection: &Connection,
+    before: SystemTime,
+    most: usize,
+) -> rusqlite::Result<usize> {
     connection
-        .prepare_cached("SELECT * FROM terminals WHERE ended_at >= ?1 ORDER BY ended_at, request_id")?
-        .query_map([Nanoseconds(since)], terminal_record)?
-        .collect()
+        .prepare_cached(
+            "DELETE FROM terminals WHERE rowid IN (
+                 SELECT rowid FROM terminals WHERE ended_at < ?1 ORDER BY ended_at LIMIT ?2)",
+        )?
+        .execute((Nanoseconds(before), count(most)))
 }
 
-/// Forgets the requests that ended before `before`; returns how many.
-pub(super) fn forget_ended_before(connection: &Connection, before: SystemTime) -> rusqlite::Result<usize> {
-    connection.prepare_cached("DELETE FROM terminals WHERE ended_at < ?1")?.execute([Nanoseconds(before)])
-}
-
-fn accepted_record(row: &Row<'_>) -> rusqlite::Result<AcceptedRecord> {
+pub(super) fn accepted_record(row: &Row<'_>) -> rusqlite::Result<AcceptedRecord> {
+    check_intact(row)?;
     Ok(AcceptedRecord {
         request_id: request_id(row)?,
         owner: row.get::<_, Owner>("owner")?.0,
@@ -114,7 +141,8 @@ fn accepted_record(row: &Row<'_>) -> rusqlite::Result<AcceptedRecord> {
     })
 }
 
-fn terminal_record(row: &Row<'_>) -> rusqlite::Result<TerminalRecord> {
+pub(super) fn terminal_record(row: &Row<'_>) -> rusqlite::Result<TerminalRecord> {
+    check_intact(row)?;
     Ok(TerminalRecord {
         request_id: request_id(row)?,
         owner: row.get::<_, Owner>("owner")?.0,
@@ -192,7 +220,7 @@ mod tests {
     }
 
     fn unfinished(connection: &Connection) -> Vec<RequestId> {
-        take_unfinished(connection).unwrap().iter().map(|record| record.request_id).collect()
+        super::unfinished(connection).unwrap().iter().map(|record| record.request_id).collect()
     }
 
     #[test]
@@ -270,8 +298,43 @@ mod tests {
         for terminal in [&gone, &kept] {
             end(&connection, terminal.clone()).unwrap();
         }
-        assert_eq!(forget_ended_before(&connection, kept.ended_at).unwrap(), 1);
+        assert_eq!(forget_ended_before(&connection, kept.ended_at, 10).unwrap(), 1);
         assert_eq!(terminals_since(&connection, at(0)).unwrap(), [kept]);
         assert_eq!(unfinished(&connection), [running.request_id]);
+    }
+
+    #[test]
+    fn a_row_that_was_altered_is_as_if_it_were_not_there_and_stays_so() {
+        let connection = in_memory();
+        let [altered, sound] = [1, 2].map(an_accepted);
+        let [altered_end, sound_end] = [3, 4].map(|second| a_terminal(&an_accepted(second), "42"));
+        for record in [&altered, &sound] {
+            accept(&connection, record).unwrap();
+        }
+        for terminal in [&altered_end, &sound_end] {
+            end(&connection, terminal.clone()).unwrap();
+        }
+        let id = Id::from(altered.request_id);
+        connection.execute("UPDATE accepted SET owner = 3 WHERE request_id = ?1", [id]).unwrap();
+        let id = Id::from(altered_end.request_id);
+        connection.execute("UPDATE terminals SET owner = 3 WHERE request_id = ?1", [id]).unwrap();
+
+        for interruptions in 1..=2 {
+            let taken = take_unfinished(&connection).unwrap();
+            assert_eq!(taken, [AcceptedRecord { interruptions, ..sound.clone() }]);
+        }
+        assert_eq!(terminals_since(&connection, at(0)).unwrap(), [sound_end]);
+        assert!(terminal(&connection, altered_end.request_id).is_err());
+    }
+
+    #[test]
+    fn no_more_are_forgotten_at_a_time_than_asked_oldest_first() {
+        let connection = in_memory();
+        let ends = [1, 2, 3].map(|second| a_terminal(&an_accepted(second), "42"));
+        for terminal in &ends {
+            end(&connection, terminal.clone()).unwrap();
+        }
+        assert_eq!(forget_ended_before(&connection, at(100), 2).unwrap(), 2);
+        assert_eq!(terminals_since(&connection, at(0)).unwrap(), ends[2..]);
     }
 }

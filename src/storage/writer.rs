@@ -80,19 +80,31 @@ where
 pub(super) struct Record {
     commits: AtomicU64,
     writable: AtomicBool,
+    /// Only the reserve is left.
+    full: AtomicBool,
 }
 
 impl Record {
     pub fn new() -> Self {
-        Self { commits: AtomicU64::new(0), writable: AtomicBool::new(true) }
+        Self { commits: AtomicU64::new(0), writable: AtomicBool::new(true), full: AtomicBool::new(false) }
     }
 
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
     }
 
-    pub fn writable(&self) -> bool {
-        self.writable.load(Ordering::Relaxed)
+    /// Whether the last request was taken, as far as there was one.
+    pub fn takes_requests(&self) -> bool {
+        self.writable.load(Ordering::Relaxed) && !self.full.load(Ordering::Relaxed)
+    }
+
+    /// Whether there was room for a request beside the reserve.
+    pub fn note_room(&self, has_room: bool) {
+        match (self.full.swap(!has_room, Ordering::Relaxed), has_room) {
+            (false, false) => tracing::error!("storage.full"),
+            (true, true) => tracing::info!("storage.has_room"),
+            _ => {}
+        }
     }
 
     fn note(&self, batch: &Result<Written, StoreError>) {
@@ -116,7 +128,7 @@ impl Record {
 pub(super) struct Writer {
     pub connection: Connection,
     pub record: Arc<Record>,
-    pub lock: FolderLock,
+    pub lock: Option<FolderLock>,
 }
 
 impl Writer {
@@ -263,12 +275,12 @@ mod tests {
         write(&mut connection, &record, vec![good, dangling]);
         assert!(matches!(good_answer.blocking_recv().unwrap(), Err(StoreError::Unavailable(_))));
         assert!(matches!(dangling_answer.blocking_recv().unwrap(), Err(StoreError::Unavailable(_))));
-        assert_eq!((rows(&connection, "parent"), record.commits(), record.writable()), (0, 0, false));
+        assert_eq!((rows(&connection, "parent"), record.commits(), record.takes_requests()), (0, 0, false));
 
         let (next, next_answer) = insert("INSERT INTO parent VALUES (2)");
         write(&mut connection, &record, vec![next]);
         assert_eq!(next_answer.blocking_recv().unwrap(), Ok(1));
-        assert_eq!((rows(&connection, "parent"), record.writable()), (1, true));
+        assert_eq!((rows(&connection, "parent"), record.takes_requests()), (1, true));
     }
 
     #[test]

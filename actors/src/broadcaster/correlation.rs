@@ -16,7 +16,7 @@ use std::{
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{event::Draft, filter::Filter, metering, subscription::Subscription, user_log::UserLog};
+use super::{Granted, event::Draft, filter::Filter, metering, subscription::Subscription, user_log::UserLog};
 use crate::{
     cache::{Admitted, Recorded, records},
     clock::Deadline,
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Where the answer to "is it accepted?" goes.
-pub(super) type Reply = oneshot::Sender<Result<UserId, Failure>>;
+pub(super) type Reply = oneshot::Sender<Result<Granted, Failure>>;
 
 #[derive(Debug)]
 pub(super) struct Correlation {
@@ -94,7 +94,8 @@ impl Correlation {
         let request_id = admitted.address.request_id;
         let waiter = self.awaited.remove(&request_id);
         let owner = admitted.address.owner;
-        let client_waits = waiter.is_some_and(|waiter| waiter.reply.send(Ok(owner)).is_ok());
+        let granted = Granted { owner, request_id };
+        let client_waits = waiter.is_some_and(|waiter| waiter.reply.send(Ok(granted)).is_ok());
         let gate = Gate::Closed { held: Vec::new(), has_ended: false };
         let live = Live {
             address: Arc::new(admitted.address),
@@ -140,19 +141,20 @@ impl Correlation {
 
     pub(super) fn recorded(&mut self, recorded: Recorded, now: Instant) {
         match recorded {
-            Recorded::Refused { request_id, failure } => self.refuse(request_id, failure),
+            Recorded::Refused { request_id, failure } => self.answer(request_id, Err(failure)),
+            Recorded::Repeats { request_id, granted } => self.answer(request_id, Ok(granted)),
             Recorded::Terminal(terminal) => {
                 // Ended before anybody could say that it is accepted: for its client it never was.
-                self.refuse(terminal.request_id, Failure::internal(Hop::Cache));
+                self.answer(terminal.request_id, Err(Failure::internal(Hop::Cache)));
                 self.publish(terminal.request_id, Draft::last(&terminal), now);
             }
         }
     }
 
-    fn refuse(&mut self, request_id: RequestId, failure: Failure) {
+    fn answer(&mut self, request_id: RequestId, answer: Result<Granted, Failure>) {
         if let Some(waiter) = self.awaited.remove(&request_id) {
             // A client that is gone needs no answer.
-            let _ = waiter.reply.send(Err(failure));
+            let _ = waiter.reply.send(answer);
         }
     }
 

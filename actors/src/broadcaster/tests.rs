@@ -39,7 +39,7 @@ fn with(limits: Limits) -> Alone {
 struct Asked {
     address: Address,
     cancel: CancellationToken,
-    reply: oneshot::Receiver<Result<UserId, Failure>>,
+    reply: oneshot::Receiver<Result<Granted, Failure>>,
 }
 
 impl Asked {
@@ -63,7 +63,7 @@ impl Alone {
         Deadline::after(&self.clock, Duration::from_secs(120))
     }
 
-    async fn await_acceptance(&self, request_id: RequestId) -> oneshot::Receiver<Result<UserId, Failure>> {
+    async fn await_acceptance(&self, request_id: RequestId) -> oneshot::Receiver<Result<Granted, Failure>> {
         let (reply, accepted) = oneshot::channel();
         let deadline = self.deadline();
         self.broadcaster.send(Await { request_id, deadline, reply }).await.unwrap();
@@ -163,7 +163,8 @@ fn said(subscription: &mut Subscription) -> Vec<String> {
 async fn nothing_is_published_before_the_client_has_its_request_id() {
     let alone = broadcaster();
     let mut asked = alone.gated(address(ALICE, "chat", Some("C"))).await;
-    assert_eq!(asked.reply.try_recv().unwrap(), Ok(ALICE), "the client hears that it is accepted");
+    let granted = Granted { owner: ALICE, request_id: asked.address.request_id };
+    assert_eq!(asked.reply.try_recv().unwrap(), Ok(granted), "the client hears that it is accepted");
     let mut subscription = alone.everything_of(&asked).await;
     alone.chunk(&asked, 1).await;
     alone.chunk(&asked, 2).await;

@@ -6,7 +6,7 @@ use super::{Admitted, ledger::Entry};
 use crate::{
     limits::SUGGESTED_RETRY,
     policy::Authorized,
-    ports::{AcceptedRecord, TerminalRecord},
+    ports::{AcceptedRecord, StoreError, TerminalRecord},
     protocol::{
         Address, ChatMessage, Code, Ended, Failure, Hop, MessageId, Outcome, Request, RequestId, Role,
     },
@@ -31,12 +31,13 @@ pub(super) fn accepted(authorized: &Authorized, now: SystemTime) -> AcceptedReco
     }
 }
 
-/// The user's side of the conversation, for actions that keep one.
+/// The user's side of the conversation, for actions that keep one. Its id is the request's own, so that whoever
+/// adds it once more changes nothing.
 pub(super) fn users_message(request: &Request, now: SystemTime) -> Option<ChatMessage> {
     let question = request.action.question().and_then(|field| request.input.get(&field.name));
     let content = question.and_then(serde_json::Value::as_str);
     request.action.cache_response.then(|| ChatMessage {
-        id: MessageId::new(),
+        id: MessageId(request.id.as_uuid()),
         request_id: request.id,
         role: Role::User,
         content: content.unwrap_or_default().to_owned(),
@@ -115,6 +116,19 @@ pub(super) fn storage_unavailable() -> Failure {
         "Your request cannot be stored right now, so it was not accepted. Please try again.",
     )
     .retry_after(SUGGESTED_RETRY)
+}
+
+pub(super) fn key_conflict() -> Failure {
+    let text = "This Idempotency-Key was used for another request. Use a new key for a new request.";
+    Failure::new(Code::Conflict, Hop::Cache, text)
+}
+
+/// A store that is full says so itself, once; what it refuses then is no news.
+pub(super) fn log_refusal(request_id: RequestId, error: &StoreError) {
+    match error {
+        StoreError::Full(_) => tracing::debug!(%request_id, %error, "request could not be journalled"),
+        _ => tracing::error!(%request_id, %error, "request could not be journalled"),
+    }
 }
 
 /// The history a prompt may see: what was said before `request_id` was asked.

@@ -158,6 +158,8 @@ fn request(
         project_id: record.project_id,
         client_subscription_id: record.client_subscription_id,
         platform_origin: record.platform_origin,
+        // It has been journalled with it.
+        idempotency_key: None,
         deadline,
         cancel,
         permit,

@@ -9,13 +9,13 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Journalled, records, recovery::Left};
+use super::{Journalled, Written, records, recovery::Left};
 use crate::{
     clock::{Clock, Deadline},
     limits::BROADCASTER_GRACE,
     policy::Authorized,
-    ports::{ConversationStore, Journal, StoreError, TerminalRecord},
-    protocol::{ChatMessage, Failure, Hop, Outcome, Role},
+    ports::{ConversationStore, Journal, KeyUse, StoreError, TerminalRecord},
+    protocol::{ChatMessage, Failure, Hop, Outcome, RequestId, Role},
     supervisor::panics,
 };
 
@@ -30,46 +30,65 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    /// Journals a request and the user's message; both are synced when this returns `Ok`. A recovered
+    /// Journals a request and the user's message; both are synced when this says `Accepted`. A recovered
     /// request is in the journal already, and a streamed one never is.
     pub(super) async fn accept(&self, authorized: Authorized) -> Journalled {
-        let now = self.clock.now();
-        let recovered = authorized.request().origin.is_recovered();
-        let echo = if recovered { None } else { records::users_message(authorized.request(), now) };
-        let written =
-            if recovered { Ok(()) } else { self.write_accepted(&authorized, echo.clone(), now).await };
-        let history = self.history(&authorized, now).await;
-        Journalled { authorized, echo, written: written.map(|()| history) }
+        let written = self.write(&authorized).await;
+        Journalled { authorized, written }
+    }
+
+    async fn write(&self, authorized: &Authorized) -> Result<Written, StoreError> {
+        let (request, now) = (authorized.request(), self.clock.now());
+        let question = records::users_message(request, now);
+        if request.origin.is_recovered() {
+            // The process may have died before it was added. Nobody waits for an echo.
+            self.add_question(authorized, question).await;
+            return Ok(Written::Accepted { echo: None, history: self.history(authorized, now).await });
+        }
+        Ok(match self.write_accepted(authorized, question.clone(), now).await? {
+            KeyUse::First => {
+                Written::Accepted { echo: question, history: self.history(authorized, now).await }
+            }
+            KeyUse::Repeats(earlier) => Written::Repeats(earlier),
+            KeyUse::Conflicts => Written::Conflicts,
+        })
     }
 
     async fn write_accepted(
         &self,
         authorized: &Authorized,
-        echo: Option<ChatMessage>,
+        question: Option<ChatMessage>,
         now: SystemTime,
-    ) -> Result<(), StoreError> {
-        let owner = authorized.caller().user.id;
+    ) -> Result<KeyUse, StoreError> {
+        let request = authorized.request();
+        let key = request.idempotency_key.clone();
+        let has_key = key.is_some();
         let journal = async {
-            if !authorized.request().origin.is_journalled() {
-                return Ok(());
+            if !request.origin.is_journalled() {
+                return Ok(KeyUse::First);
             }
-            caught(self.journal.accept(records::accepted(authorized, now))).await
+            caught(self.journal.accept(records::accepted(authorized, now), key)).await
         };
-        let conversation = async {
-            match echo {
-                Some(message) => caught(self.conversation.append(owner, message)).await,
-                None => Ok(()),
+        if has_key {
+            // Whether it was asked before is known only then.
+            let key_use = journal.await?;
+            if key_use == KeyUse::First {
+                self.add_question(authorized, question).await;
             }
-        };
+            return Ok(key_use);
+        }
         // Together, so that an embedded store can sync both at once.
-        let (journal, conversation) = futures::join!(journal, conversation);
-        journal?;
-        if let Err(error) = conversation {
-            // It is accepted, and will be answered; only the conversation misses it.
+        futures::join!(journal, self.add_question(authorized, question)).0
+    }
+
+    /// A request that cannot have its question in the conversation is accepted all the same, and will be answered;
+    /// only the conversation misses it.
+    async fn add_question(&self, authorized: &Authorized, question: Option<ChatMessage>) {
+        let Some(message) = question else { return };
+        if let Err(error) = caught(self.conversation.append(authorized.caller().user.id, message)).await {
             let request_id = authorized.request().id;
             tracing::error!(%request_id, %error, "question could not be added to the conversation");
         }
-        Ok(())
     }
 
     /// What the prompt may know of earlier questions. A conversation that cannot be read costs the prompt
@@ -131,15 +150,14 @@ impl Stores {
     }
 
     /// Adds the answer to a question that is in the conversation without one: the process died between
-    /// the terminal and the conversation.
+    /// the terminal and the conversation. Where that cannot be seen it is added too, because adding what
+    /// is there already changes nothing.
     pub(super) async fn complete(&self, terminal: &TerminalRecord) {
-        let conversation = self.conversation.messages(terminal.owner, self.clock.now()).await;
-        let has = |role| {
-            let of_it = |message: &ChatMessage| message.request_id == terminal.request_id;
-            let messages = conversation.as_deref().unwrap_or_default();
-            messages.iter().any(|message| of_it(message) && message.role == role)
+        let lacks_it = match caught(self.conversation.messages(terminal.owner, self.clock.now())).await {
+            Ok(messages) => lacks_answer(terminal.request_id, &messages),
+            Err(_) => true,
         };
-        if has(Role::User) && !has(Role::Assistant) {
+        if lacks_it {
             self.keep(terminal).await;
         }
     }
@@ -162,15 +180,24 @@ impl Stores {
         Ok(Left { terminals: terminals.into_iter().map(Arc::new).collect(), unfinished })
     }
 
-    pub(super) async fn sweep(&self, now: SystemTime, retention: Duration) {
-        let before = now.checked_sub(retention).unwrap_or(SystemTime::UNIX_EPOCH);
-        if let Err(error) = self.journal.forget_ended_before(before).await {
+    pub(super) async fn sweep(&self, now: SystemTime, retention: Duration, idempotency: Duration) {
+        let before = |age| now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        if let Err(error) = self.journal.forget_ended_before(before(retention)).await {
             tracing::warn!(%error, "finished requests could not be swept");
+        }
+        if let Err(error) = self.journal.forget_keys_before(before(idempotency)).await {
+            tracing::warn!(%error, "idempotency keys could not be swept");
         }
         if let Err(error) = self.conversation.forget_expired(now).await {
             tracing::warn!(%error, "expired conversations could not be swept");
         }
     }
+}
+
+fn lacks_answer(request_id: RequestId, conversation: &[ChatMessage]) -> bool {
+    let has =
+        |role| conversation.iter().any(|message| message.request_id == request_id && message.role == role);
+    has(Role::User) && !has(Role::Assistant)
 }
 
 /// A store that panics is a store that did not take the write.

@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::{
-    ports::AcceptedRecord,
-    protocol::{Code, Role},
+    ports::{AcceptedRecord, IdempotencyKey, KeyUse},
+    protocol::{Code, MessageId, Role},
     testing::{MemoryStore, Probe, World, a_desk, a_message, a_request, a_user, alone},
 };
 
@@ -52,12 +52,16 @@ impl Slow {
 
 #[async_trait]
 impl Journal for Slow {
-    async fn accept(&self, record: AcceptedRecord) -> Result<(), StoreError> {
+    async fn accept(
+        &self,
+        record: AcceptedRecord,
+        key: Option<IdempotencyKey>,
+    ) -> Result<KeyUse, StoreError> {
         if let Some(accepts) = &self.accepts {
             accepts.acquire().await.unwrap().forget();
         }
         self.reach("accept");
-        self.store.accept(record).await
+        self.store.accept(record, key).await
     }
     async fn end(&self, terminal: TerminalRecord) -> Result<TerminalRecord, StoreError> {
         if let Some(ends) = &self.ends {
@@ -77,6 +81,9 @@ impl Journal for Slow {
     }
     async fn forget_ended_before(&self, before: SystemTime) -> Result<u64, StoreError> {
         self.store.forget_ended_before(before).await
+    }
+    async fn forget_keys_before(&self, before: SystemTime) -> Result<u64, StoreError> {
+        self.store.forget_keys_before(before).await
     }
 }
 
@@ -151,14 +158,14 @@ impl Alone {
     async fn terminal(&mut self) -> Arc<TerminalRecord> {
         match self.recorded.next().await {
             Recorded::Terminal(terminal) => terminal,
-            refused @ Recorded::Refused { .. } => panic!("{refused:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
     async fn refusal(&mut self) -> (RequestId, Failure) {
         match self.recorded.next().await {
             Recorded::Refused { request_id, failure } => (request_id, failure),
-            terminal @ Recorded::Terminal(_) => panic!("{terminal:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -168,6 +175,27 @@ impl Alone {
 }
 
 // === Before Completion ===
+
+#[actix::test]
+async fn what_was_asked_before_under_the_same_key_is_neither_admitted_nor_run_again() {
+    let mut alone = cache();
+    let keyed = |alone: &Alone, body| Request {
+        idempotency_key: Some(IdempotencyKey { key: "k".to_owned(), fingerprint: [body; 32] }),
+        ..alone.request()
+    };
+    let first = alone.authorize(keyed(&alone, 1)).await;
+    assert_eq!(alone.accepted.next().await.request().id, first);
+    assert_eq!(alone.admitted.next().await.address.request_id, first);
+
+    let second = alone.authorize(keyed(&alone, 1)).await;
+    let Recorded::Repeats { request_id, granted } = alone.recorded.next().await else { panic!() };
+    assert_eq!((request_id, granted), (second, Granted { owner: ALICE, request_id: first }));
+    let third = alone.authorize(keyed(&alone, 2)).await;
+    let (refused, failure) = alone.refusal().await;
+    assert_eq!((refused, failure.code), (third, Code::Conflict));
+    assert!(alone.admitted.is_silent().await && alone.accepted.is_silent().await);
+    assert_eq!(alone.messages().await.len(), 1, "the question is there once");
+}
 
 #[actix::test]
 async fn nobody_hears_of_a_request_before_the_journal_has_it() {
@@ -323,7 +351,7 @@ async fn left_behind(world: &World, change: impl FnOnce(&mut AcceptedRecord)) ->
     let mut record = records::accepted(&authorized, world.clock.now());
     change(&mut record);
     let journal = Slow::default();
-    journal.store.accept(record).await.unwrap();
+    journal.store.accept(record, None).await.unwrap();
     (journal, request_id)
 }
 
@@ -339,12 +367,32 @@ async fn an_unfinished_request_of_an_earlier_process_is_admitted_and_walks_the_p
     assert_eq!((request.id, owner), (request_id, ALICE));
     assert!(request.origin.is_recovered());
     assert!(alone.ready.is_cancelled());
-    // The second time through, nothing is written or said twice.
+    // The second time through, nothing is journalled or said twice; the question, for which the earlier process
+    // had no time, is in the conversation.
     alone.authorize(request).await;
     assert_eq!(alone.accepted.next().await.request().id, request_id);
     assert!(alone.admitted.is_silent().await);
     assert_eq!(alone.journal.store.accepted().len(), 1);
-    assert!(alone.messages().await.is_empty());
+    let messages = alone.messages().await;
+    assert_eq!(
+        messages.iter().map(|message| (message.role, message.request_id)).collect::<Vec<_>>(),
+        [(Role::User, request_id)]
+    );
+}
+
+#[actix::test]
+async fn a_question_that_is_in_the_conversation_is_not_added_again_after_a_restart() {
+    tokio::time::pause();
+    let world = World::default();
+    let (journal, request_id) = left_behind(&world, |_| {}).await;
+    let question = records::users_message(&a_request(&world.actions[0], &world.clock), world.clock.now());
+    let question = ChatMessage { id: MessageId(request_id.as_uuid()), request_id, ..question.unwrap() };
+    world.store.append(ALICE, question.clone()).await.unwrap();
+    let mut alone = with(journal, world);
+    let (request, _) = alone.recovered.next().await.into_parts();
+    alone.authorize(request).await;
+    alone.accepted.next().await;
+    assert_eq!(alone.messages().await, [question]);
 }
 
 #[rstest::rstest]
@@ -401,6 +449,24 @@ async fn finished_requests_of_the_last_five_minutes_are_restored_oldest_first() 
     let restored = alone.restored.next().await.terminals;
     let ids: Vec<RequestId> = restored.iter().map(|terminal| terminal.request_id).collect();
     assert_eq!(ids, expected[..2]);
+}
+
+#[actix::test]
+async fn an_answer_that_may_be_missing_is_added_also_while_the_conversation_cannot_be_seen() {
+    tokio::time::pause();
+    let world = World::default();
+    let journal = Slow::default();
+    let request = a_request(&world.actions[0], &world.clock);
+    let address = Address::of(ALICE, &request);
+    let terminal = records::terminal(address, completed(request.id, "done"), world.clock.now());
+    journal.store.end(terminal).await.unwrap();
+    world.store.hides_conversations.store(true, SeqCst);
+    let mut alone = with(journal, world);
+    alone.restored.next().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    alone.world.store.hides_conversations.store(false, SeqCst);
+    let messages = alone.world.store.messages(ALICE, alone.world.clock.now()).await.unwrap();
+    assert_eq!(messages.iter().map(|message| &*message.content).collect::<Vec<_>>(), ["done"]);
 }
 
 #[actix::test]

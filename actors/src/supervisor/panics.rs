@@ -15,10 +15,13 @@ thread_local! {
 }
 
 /// Where a panic happened, as `file:line:column`.
-pub(crate) type Place = String;
+pub type Place = String;
 
 /// Runs a future; a panic in it becomes an `Err`.
-pub(crate) async fn catch<F: Future>(future: F) -> Result<F::Output, Place> {
+///
+/// # Errors
+/// Where it panicked.
+pub async fn catch<F: Future>(future: F) -> Result<F::Output, Place> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_now(|| future.as_mut().poll(cx)) {
         Ok(poll) => poll.map(Ok),

@@ -13,7 +13,10 @@ use std::{
 use async_trait::async_trait;
 
 use crate::{
-    ports::{AcceptedRecord, ConversationLimits, ConversationStore, Journal, StoreError, TerminalRecord},
+    ports::{
+        AcceptedRecord, ConversationLimits, ConversationStore, IdempotencyKey, Journal, KeyUse, StoreError,
+        TerminalRecord,
+    },
     protocol::{ChatMessage, RequestId, UserId},
 };
 
@@ -23,6 +26,8 @@ pub struct MemoryStore {
     pub is_full: AtomicBool,
     /// Takes no write and gives no answer while it is set.
     pub is_silent: AtomicBool,
+    /// Takes writes and shows no conversation while it is set.
+    pub hides_conversations: AtomicBool,
     limits: ConversationLimits,
     state: Mutex<State>,
 }
@@ -31,7 +36,15 @@ pub struct MemoryStore {
 struct State {
     accepted: Vec<AcceptedRecord>,
     terminals: HashMap<RequestId, TerminalRecord>,
+    keys: HashMap<(UserId, String), UsedKey>,
     conversations: HashMap<UserId, Vec<ChatMessage>>,
+}
+
+#[derive(Debug)]
+struct UsedKey {
+    fingerprint: [u8; 32],
+    request_id: RequestId,
+    used_at: SystemTime,
 }
 
 impl MemoryStore {
@@ -64,10 +77,24 @@ impl MemoryStore {
 
 #[async_trait]
 impl Journal for MemoryStore {
-    async fn accept(&self, record: AcceptedRecord) -> Result<(), StoreError> {
+    async fn accept(
+        &self,
+        record: AcceptedRecord,
+        key: Option<IdempotencyKey>,
+    ) -> Result<KeyUse, StoreError> {
         self.takes_writes().await?;
-        self.state().accepted.push(record);
-        Ok(())
+        let state = &mut *self.state();
+        if let Some(IdempotencyKey { key, fingerprint }) = key {
+            let name = (record.owner, key);
+            if let Some(used) = state.keys.get(&name) {
+                let same = used.fingerprint == fingerprint;
+                return Ok(if same { KeyUse::Repeats(used.request_id) } else { KeyUse::Conflicts });
+            }
+            let (request_id, used_at) = (record.request_id, record.accepted_at);
+            state.keys.insert(name, UsedKey { fingerprint, request_id, used_at });
+        }
+        state.accepted.push(record);
+        Ok(KeyUse::First)
     }
 
     async fn end(&self, terminal: TerminalRecord) -> Result<TerminalRecord, StoreError> {
@@ -110,6 +137,13 @@ impl Journal for MemoryStore {
         }
         Ok(old.len() as u64)
     }
+
+    async fn forget_keys_before(&self, before: SystemTime) -> Result<u64, StoreError> {
+        let keys = &mut self.state().keys;
+        let all = keys.len();
+        keys.retain(|_, used| used.used_at >= before);
+        Ok((all - keys.len()) as u64)
+    }
 }
 
 #[async_trait]
@@ -129,6 +163,9 @@ impl ConversationStore for MemoryStore {
     }
 
     async fn messages(&self, owner: UserId, now: SystemTime) -> Result<Vec<ChatMessage>, StoreError> {
+        if self.hides_conversations.load(SeqCst) {
+            return Err(StoreError::Unavailable("away".to_owned()));
+        }
         let conversation = self.state().conversations.get(&owner).cloned().unwrap_or_default();
         let is_fresh = |last: &ChatMessage| last.timestamp + self.limits.expiry > now;
         Ok(if conversation.last().is_some_and(is_fresh) { conversation } else { Vec::new() })

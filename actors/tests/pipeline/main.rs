@@ -33,6 +33,7 @@ use tokio::time::{Instant, timeout};
 mod acceptance;
 mod allowance;
 mod ends;
+mod idempotency;
 mod panics;
 mod refusals;
 mod restarts;

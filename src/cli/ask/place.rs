@@ -182,7 +182,7 @@ mod tests {
         let mut config = Config::from_layers(None, &Environment::default()).unwrap();
         config.server.listen = nobody;
         config.storage.path = folder.path().to_owned();
-        let other = Storage::open(&config.storage.path, config.conversation.limits()).unwrap();
+        let other = Storage::open(&config.storage, config.conversation.limits()).unwrap();
         actix_rt::System::new().block_on(async {
             let leaves = async {
                 // Long enough for a first attempt to be refused.

@@ -90,7 +90,7 @@ struct Told {
     chunks: u32,
     cancel: CancellationToken,
     /// The client that waits for the `requestId`.
-    _client: Option<oneshot::Receiver<Result<UserId, Failure>>>,
+    _client: Option<oneshot::Receiver<Result<Granted, Failure>>>,
 }
 
 #[derive(Debug)]
