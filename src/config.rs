@@ -55,7 +55,7 @@ pub use deployment::{DeploymentConfig, DeploymentMode, DuoFeatures, UnlistedFeat
 pub use directory::{DirectoryConfig, DirectorySource};
 pub use flags::{FlagsConfig, FlagsSource};
 pub use gitlab::GitlabConfig;
-pub use graphql::GraphqlConfig;
+pub use graphql::{GraphqlConfig, InlineAnswers};
 pub use licence::LicenceConfig;
 pub use logging::{Level, LogFormat, LoggingConfig};
 pub use model_calls::ModelCallsConfig;
