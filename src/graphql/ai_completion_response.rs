@@ -57,10 +57,11 @@ pub(super) fn register(schema: SchemaBuilder) -> SchemaBuilder {
     .argument(InputValue::new("clientSubscriptionId", TypeRef::named(TypeRef::STRING)))
     .argument(InputValue::new("aiAction", TypeRef::named(AI_ACTION)))
     .argument(InputValue::new("requestId", TypeRef::named(TypeRef::ID)))
-    .argument(InputValue::new(AFTER, TypeRef::named(TypeRef::STRING)).description(
-        "A cursor: what was published behind it is sent, and what lies before it counts as received.",
-    ))
-    .description("The caller's questions as they are accepted, and the answers as they come.");
+    .argument(InputValue::new(AFTER, TypeRef::named(TypeRef::STRING)))
+    .description(
+        "The caller's questions as they are accepted, and the answers as they come. `after` a cursor: what was \
+         published behind it, and what lies before it counts as received.",
+    );
     schema.register(Subscription::new(SUBSCRIPTION).field(field))
 }
 

@@ -128,6 +128,7 @@ async fn a_cursor_that_cannot_be_honoured_is_reset_and_brings_what_is_left() {
     // Somebody else's log, and the log of a process that is gone.
     let mut of_root = socket(&server, ROOT).await;
     assert_eq!(subscribe(&mut of_root, "1", page("old", Some(&accepted))).await, "RESET");
+    server.kill9().await.unwrap();
     server.restart().await.unwrap();
     let mut socket = socket(&server, ALICE).await;
     assert_eq!(subscribe(&mut socket, "1", page("old", Some(&accepted))).await, "RESET");
