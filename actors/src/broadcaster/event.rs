@@ -26,6 +26,9 @@ pub enum EventKind {
     Final,
 }
 
+/// What one kind of subscriber is sent; empty until it is made.
+type Encoding = Arc<OnceCell<Bytes>>;
+
 /// One message of one request. Immutable but for the encodings kept beside it.
 #[derive(Debug)]
 pub struct Event {
@@ -38,7 +41,7 @@ pub struct Event {
     pub failure: Option<Failure>,
     /// Its place in its owner's log, given when the request's gate opened.
     pub cursor: Cursor,
-    encodings: Mutex<Vec<(Box<str>, Arc<OnceCell<Bytes>>)>>,
+    encodings: Mutex<Vec<(Box<str>, Encoding)>>,
 }
 
 /// Encodings kept of one event. Clients of one kind send one document; a fifth kind encodes for itself.
@@ -68,12 +71,12 @@ impl Event {
     }
 
     /// The place of one encoding, if there is room for it.
-    fn encoding(&self, key: &str) -> Option<Arc<OnceCell<Bytes>>> {
+    fn encoding(&self, key: &str) -> Option<Encoding> {
         let mut encodings = self.encodings.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, encoding)) = encodings.iter().find(|(known, _)| &**known == key) {
             return Some(encoding.clone());
         }
-        let encoding = Arc::new(OnceCell::new());
+        let encoding = Encoding::default();
         let has_room = encodings.len() < MAX_ENCODINGS;
         has_room.then(|| encodings.push((key.into(), encoding.clone())))?;
         Some(encoding)
