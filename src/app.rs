@@ -189,6 +189,7 @@ fn edge(
         config: config.graphql.clone(),
         advertised_version: config.server.advertised_version.clone(),
         needs_token: config.auth.needs_token(),
+        allows_inline: config.graphql.inline.allowed(&config.auth),
     })?;
     let sockets = Sockets::new(
         graphql.clone(),

@@ -58,7 +58,7 @@ pub use directory::{DirectoryConfig, DirectorySource};
 pub use flags::{FlagsConfig, FlagsSource};
 pub use gateway::GatewayConfig;
 pub use gitlab::GitlabConfig;
-pub use graphql::GraphqlConfig;
+pub use graphql::{GraphqlConfig, InlineAnswers};
 pub use licence::LicenceConfig;
 pub use logging::{Level, LogFormat, LoggingConfig};
 pub use model_calls::ModelCallsConfig;

@@ -31,6 +31,7 @@ mod call;
 mod current_user;
 pub mod error;
 mod fingerprint;
+mod inline_answer;
 pub mod input_types;
 mod limits;
 mod markdown;
@@ -62,6 +63,9 @@ pub struct GraphqlRequest {
     /// From the header of that name: only HTTP has one for each request.
     #[serde(skip)]
     pub idempotency_key: Option<String>,
+    /// From the address, over HTTP: whether its actions are waited for, as with `inline: true`.
+    #[serde(skip)]
+    pub inline: bool,
 }
 
 impl GraphqlRequest {
@@ -116,6 +120,8 @@ pub struct GraphqlParts {
     pub advertised_version: String,
     /// Whether a caller without a token is nobody. Otherwise the Auth actor says who they are.
     pub needs_token: bool,
+    /// Whether `aiAction` may wait for the end of its answer.
+    pub allows_inline: bool,
 }
 
 /// The one GraphQL service of the process.
@@ -166,7 +172,8 @@ impl Graphql {
             Ok(document) => document,
             Err(refused) => return Executed::without_effects(*refused),
         };
-        let call = Arc::new(Call::new(credentials.clone(), identity, request.idempotency_key.take()));
+        let idempotency_key = request.idempotency_key.take();
+        let call = Arc::new(Call::new(credentials.clone(), identity, idempotency_key, request.inline));
         let mut engine_request = request.to_engine().data(Arc::clone(&call));
         engine_request.set_parsed_query(document);
         let response = self.schema.execute(engine_request).await;

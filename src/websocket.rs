@@ -10,6 +10,7 @@
 //! | `keepalive`, `pulse` | when to ping, and what a pong acknowledges; pings that are messages |
 //! | `origin`, `credentials`, `rate`, `connections` | who may connect, and how much they may send |
 //! | `recheck` | when the credentials of a live socket are looked at again, and what that means |
+//! | `resumption` | where the subscriptions of a client that was here before go on |
 //! | `intake` | what is too large, before it is in memory |
 //! | `session`, `inbound`, `writer`, `subscriptions`, `operations` | the socket itself: one task that does what was decided |
 //! | `departure` | when each socket leaves at a shutdown |
@@ -67,6 +68,7 @@ mod origin;
 mod pulse;
 mod rate;
 mod recheck;
+mod resumption;
 mod session;
 mod subscriptions;
 mod writer;

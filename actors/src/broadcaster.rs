@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod correlation;
+mod cursor;
 mod event;
 mod filter;
 mod metering;
@@ -31,6 +32,7 @@ mod subscription;
 mod user_log;
 
 use correlation::Correlation;
+pub use cursor::{Cursor, NotACursor};
 pub use event::{Event, EventKind};
 pub use filter::Filter;
 pub use subscription::{Resume, Subscription};
@@ -50,6 +52,8 @@ pub struct Granted {
     pub owner: UserId,
     /// An earlier one than was awaited, when its client has asked the same before.
     pub request_id: RequestId,
+    /// Before everything there is and will be of it; `None` when nothing is kept of it any more.
+    pub cursor: Option<Cursor>,
 }
 
 /// The response that carries the `requestId` has been written, or nobody waits for it any more.
@@ -64,6 +68,8 @@ pub struct Opened {
 #[rtype(result = "Subscription")]
 pub struct Subscribe {
     pub filter: Filter,
+    /// How far its reader has come before. What is behind that is replayed instead.
+    pub after: Option<Cursor>,
 }
 
 /// The owner has received the finals of these requests: they need not be replayed.
@@ -213,9 +219,9 @@ impl Handler<Restored> for Broadcaster {
 impl Handler<Subscribe> for Broadcaster {
     type Result = MessageResult<Subscribe>;
 
-    fn handle(&mut self, Subscribe { filter }: Subscribe, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Subscribe { filter, after }: Subscribe, _: &mut Self::Context) -> Self::Result {
         self.desk.take("Subscribe", None);
-        let subscription = self.correlation.subscribe(filter, Instant::now());
+        let subscription = self.correlation.subscribe(filter, after, Instant::now());
         self.desk.clear();
         MessageResult(subscription)
     }

@@ -22,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     action::Catalogue,
-    broadcaster::Granted,
     clock::{Clock, Deadline},
     desk::Desk,
     limits::{Limits, TICK},
@@ -105,7 +104,7 @@ pub enum Recorded {
     /// It was refused before it was accepted; nothing is written anywhere.
     Refused { request_id: RequestId, failure: Failure },
     /// Its client has asked the same before, under the same key: that request stands for this one.
-    Repeats { request_id: RequestId, granted: Granted },
+    Repeats { request_id: RequestId, owner: UserId, earlier: RequestId },
     /// It has ended and the journal has it.
     Terminal(Arc<TerminalRecord>),
 }
@@ -350,8 +349,8 @@ impl Handler<Journalled> for Cache {
             Ok(Written::Accepted { echo, history }) => self.on_journalled(authorized, echo, history, ctx),
             Ok(Written::Repeats(earlier)) => {
                 self.ledger.forget(request_id);
-                let granted = Granted { owner: authorized.caller().user.id, request_id: earlier };
-                deliver(&self.neighbours.recorded, Recorded::Repeats { request_id, granted });
+                let owner = authorized.caller().user.id;
+                deliver(&self.neighbours.recorded, Recorded::Repeats { request_id, owner, earlier });
             }
             Ok(Written::Conflicts) => {
                 self.ledger.forget(request_id);

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     action::Action,
     auth::Identify,
-    broadcaster::{Acknowledge, Await, Cancel, Filter, Granted, Opened, Subscribe, Subscription},
+    broadcaster::{Acknowledge, Await, Cancel, Cursor, Filter, Granted, Opened, Subscribe, Subscription},
     cache::ReadConversation,
     clock::{Clock, Deadline},
     feature_flag::WhichEnabled,
@@ -85,6 +85,7 @@ pub struct Refusal {
 #[must_use = "dropping the gate lets the request's messages out"]
 pub struct Gate {
     request_id: RequestId,
+    cursor: Option<Cursor>,
     /// `None` for a request that was accepted before: whoever asked first has its gate.
     opened: Option<Recipient<Opened>>,
 }
@@ -93,6 +94,13 @@ impl Gate {
     #[must_use]
     pub fn request_id(&self) -> RequestId {
         self.request_id
+    }
+
+    /// Before everything that will be published of the request: whoever subscribes after it gets all of it.
+    /// `None` for a request that was accepted before, and of which nothing is kept any more.
+    #[must_use]
+    pub fn cursor(&self) -> Option<Cursor> {
+        self.cursor
     }
 }
 
@@ -154,9 +162,9 @@ impl Entrance {
         };
         forward(&self.submitted, Submitted { request, credentials: ask.credentials });
         match accepted.await {
-            Ok(Ok(Granted { owner, request_id: granted })) => {
+            Ok(Ok(Granted { owner, request_id: granted, cursor })) => {
                 let opened = (granted == request_id).then(|| self.opened.clone());
-                Ok((Gate { request_id: granted, opened }, owner))
+                Ok((Gate { request_id: granted, cursor, opened }, owner))
             }
             Ok(Err(failure)) => Err(Refusal { request_id, failure }),
             Err(_) => {
@@ -172,7 +180,19 @@ impl Entrance {
     /// # Errors
     /// `internal` when the Broadcaster lost the message.
     pub async fn subscribe(&self, filter: Filter) -> Result<Subscription, Failure> {
-        self.subscribe.send(Subscribe { filter }).await.map_err(lost(Hop::Broadcaster))
+        self.subscribe_after(filter, None).await
+    }
+
+    /// Subscribes to what `filter` selects, for a reader who has come as far as `after` already.
+    ///
+    /// # Errors
+    /// `internal` when the Broadcaster lost the message.
+    pub async fn subscribe_after(
+        &self,
+        filter: Filter,
+        after: Option<Cursor>,
+    ) -> Result<Subscription, Failure> {
+        self.subscribe.send(Subscribe { filter, after }).await.map_err(lost(Hop::Broadcaster))
     }
 
     /// `owner` has received the finals of these requests.

@@ -79,6 +79,7 @@
 //! | which end counts when several come | `cache/ledger.rs` |
 //! | when nothing may be published yet (the gate) | `broadcaster/correlation.rs`, [`entrance::Gate`] |
 //! | who gets what, and what is replayed | `broadcaster/filter.rs`, `broadcaster/user_log.rs` |
+//! | what a client gives back to go on where it was | `broadcaster/cursor.rs` |
 //! | how a slow reader reads | `broadcaster/subscription.rs` |
 //! | every bound and its default | [`limits`], [`permits`] |
 //! | time, and how tests stop it | [`clock`] |

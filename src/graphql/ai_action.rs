@@ -14,19 +14,24 @@ use async_graphql::{
 };
 use duologue_actors::{
     action::{Action, Catalogue, ResourceRule},
+    broadcaster::Cursor,
     entrance::{Ask, Entrance, Gate, Refusal},
     ports::IdempotencyKey,
     protocol::{GlobalId, RequestId},
 };
 
-use super::{GraphqlParts, call, error, fingerprint, input_types, names, scalars};
+use super::{
+    GraphqlParts, call, error, fingerprint,
+    inline_answer::{self, INLINE, InlineAnswer},
+    input_types, names, scalars,
+};
 use crate::reception;
 
 const AI_ACTION_INPUT: &str = "AiActionInput";
 const AI_ACTION_PAYLOAD: &str = "AiActionPayload";
 
 /// The input fields besides the actions', with their types.
-pub(super) const COMMON_FIELDS: [(&str, &str, &str); 4] = [
+pub(super) const COMMON_FIELDS: [(&str, &str, &str); 5] = [
     (
         "clientSubscriptionId",
         TypeRef::STRING,
@@ -39,6 +44,11 @@ pub(super) const COMMON_FIELDS: [(&str, &str, &str); 4] = [
         "Where the request comes from, e.g. `vs_code_extension`; kept for logs.",
     ),
     ("projectId", scalars::PROJECT_ID, "The project of a resource that is a commit."),
+    (
+        INLINE,
+        TypeRef::BOOLEAN,
+        "Waits for the end: the payload has the answer. For development, where the server allows it.",
+    ),
 ];
 
 pub(super) fn register(mut schema: SchemaBuilder, catalogue: &Catalogue) -> SchemaBuilder {
@@ -91,6 +101,9 @@ fn action_input(action: &Action) -> InputObject {
 
 struct Payload {
     request_id: RequestId,
+    cursor: Option<Cursor>,
+    /// Only of a client that waits for it.
+    answer: Option<InlineAnswer>,
     client_mutation_id: Option<String>,
 }
 
@@ -99,9 +112,24 @@ fn payload() -> Object {
         .field(payload_field("requestId", TypeRef::named(TypeRef::STRING), |payload| {
             Some(payload.request_id.to_string().into())
         }))
-        .field(payload_field("errors", TypeRef::named_nn_list_nn(TypeRef::STRING), |_| {
-            Some(Value::List(Vec::new()))
+        .field(payload_field("errors", TypeRef::named_nn_list_nn(TypeRef::STRING), |payload| {
+            let errors = payload.answer.iter().flat_map(|answer| &answer.errors);
+            Some(Value::List(errors.map(Value::from).collect()))
         }))
+        .field(
+            payload_field("content", TypeRef::named(TypeRef::STRING), |payload| {
+                payload.answer.as_ref()?.content.as_deref().map(Value::from)
+            })
+            .description("The whole answer, for who asked `inline`; null otherwise."),
+        )
+        .field(
+            payload_field("cursor", TypeRef::named(TypeRef::STRING), |payload| {
+                payload.cursor.map(|cursor| cursor.to_string().into())
+            })
+            .description(
+                "The place before everything of this request: subscribe `after` it and nothing is missed.",
+            ),
+        )
         .field(payload_field("clientMutationId", TypeRef::named(TypeRef::STRING), |payload| {
             payload.client_mutation_id.as_deref().map(Value::from)
         }))
@@ -115,11 +143,12 @@ fn payload_field(name: &str, type_ref: TypeRef, read: fn(&Payload) -> Option<Val
 
 async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
     let (parts, call) = (call::parts(context)?, call::call(context)?);
-    call.identity()?;
+    let owner = call.identity()?.user.id;
     let input = context.args.try_get("input")?;
     let Value::Object(input) = input.as_value() else {
         return Err(error::unfit_argument("input", AI_ACTION_INPUT));
     };
+    let waits = inline_answer::wanted(parts, call, input)?;
     let idempotency_key = call.idempotency_key.clone();
     let idempotency_key =
         idempotency_key.map(|key| IdempotencyKey { key, fingerprint: fingerprint::of(input) });
@@ -147,9 +176,14 @@ async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
     reception::count(&name, outcome.as_ref().err().map(|(failure, _)| failure));
     match outcome {
         Ok(gate) => {
-            let request_id = gate.request_id();
-            call.opens(gate);
-            Ok(FieldValue::owned_any(Payload { request_id, client_mutation_id }))
+            let (request_id, cursor) = (gate.request_id(), gate.cursor());
+            let answer = if waits {
+                Some(inline_answer::wait(&parts.entrance, owner, gate).await)
+            } else {
+                call.opens(gate);
+                None
+            };
+            Ok(FieldValue::owned_any(Payload { request_id, cursor, answer, client_mutation_id }))
         }
         Err((failure, request_id)) => Err(call.refuse(&failure, request_id)),
     }

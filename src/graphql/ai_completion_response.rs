@@ -22,7 +22,7 @@ use async_graphql::{
     value,
 };
 use duologue_actors::{
-    broadcaster::{Event, EventKind, Filter, Resume},
+    broadcaster::{Cursor, Event, EventKind, Filter, Resume, Subscription as Place},
     ports::Identity,
     protocol::{ChatMessage, Code, Failure, GlobalId, Hop},
 };
@@ -41,6 +41,12 @@ use super::{
 
 pub(super) const SUBSCRIPTION: &str = "Subscription";
 const AI_ACTION: &str = "AiAction";
+const AFTER: &str = "after";
+
+/// Names of extensions, and the word for what begins anew.
+const CURSOR: &str = "cursor";
+const RESUME: &str = "resume";
+const RESET: &str = "RESET";
 
 pub(super) fn register(schema: SchemaBuilder) -> SchemaBuilder {
     let field = SubscriptionField::new("aiCompletionResponse", TypeRef::named(AI_MESSAGE), |context| {
@@ -51,7 +57,11 @@ pub(super) fn register(schema: SchemaBuilder) -> SchemaBuilder {
     .argument(InputValue::new("clientSubscriptionId", TypeRef::named(TypeRef::STRING)))
     .argument(InputValue::new("aiAction", TypeRef::named(AI_ACTION)))
     .argument(InputValue::new("requestId", TypeRef::named(TypeRef::ID)))
-    .description("The caller's questions as they are accepted, and the answers as they come.");
+    .argument(InputValue::new(AFTER, TypeRef::named(TypeRef::STRING)))
+    .description(
+        "The caller's questions as they are accepted, and the answers as they come. `after` a cursor: what was \
+         published behind it, and what lies before it counts as received.",
+    );
     schema.register(Subscription::new(SUBSCRIPTION).field(field))
 }
 
@@ -59,10 +69,16 @@ pub(super) fn action_enum(names: impl IntoIterator<Item = String>) -> async_grap
     async_graphql::dynamic::Enum::new(AI_ACTION).items(names)
 }
 
+/// What a subscription's arguments ask for.
+struct Wish {
+    filter: Filter,
+    after: Option<Cursor>,
+}
+
 /// What runs a subscription's document, and why.
 struct Feed {
     identity: Identity,
-    registered: Arc<Mutex<Option<Filter>>>,
+    registered: Arc<Mutex<Option<Wish>>>,
     events: Mutex<Option<UnboundedReceiver<Arc<ChatMessage>>>>,
 }
 
@@ -70,8 +86,8 @@ fn resolve<'a>(
     context: &ResolverContext<'a>,
 ) -> Result<BoxStream<'a, Result<async_graphql::dynamic::FieldValue<'a>>>> {
     let feed = context.ctx.data::<Feed>()?;
-    let filter = filter(&context.args, &feed.identity)?;
-    *feed.registered.lock().unwrap_or_else(PoisonError::into_inner) = Some(filter);
+    let (filter, after) = (filter(&context.args, &feed.identity)?, after(&context.args)?);
+    *feed.registered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Wish { filter, after });
     let events = feed.events.lock().unwrap_or_else(PoisonError::into_inner).take();
     Ok(match events {
         Some(events) => events.map(|message| Ok(ai_message::value(message))).boxed(),
@@ -99,10 +115,18 @@ fn filter(arguments: &ObjectAccessor<'_>, identity: &Identity) -> Result<Filter>
         .map_err(|failure| error::from_failure(&failure, None))
 }
 
+fn after(arguments: &ObjectAccessor<'_>) -> Result<Option<Cursor>> {
+    let Some(text) = arguments.get(AFTER).filter(|value| !value.is_null()) else { return Ok(None) };
+    let cursor = text.string()?.parse();
+    cursor.map(Some).map_err(|reason| error::invalid_input(format!("{AFTER} is {reason}")))
+}
+
 /// A subscription that is valid and allowed, before the Broadcaster has heard of it.
 #[derive(Clone)]
 pub struct Prepared {
     pub filter: Filter,
+    /// How far its reader has come before, if it says so.
+    pub after: Option<Cursor>,
     inner: Arc<Inner>,
 }
 
@@ -137,8 +161,8 @@ impl Prepared {
             error::classify(&mut refused);
             return Err(Box::new(refused));
         }
-        let filter = registered.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(filter) = filter else {
+        let wish = registered.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Wish { filter, after }) = wish else {
             let why = "the subscription's only field is skipped";
             return Err(Box::new(error::refusal(Code::InvalidInput.as_str(), why)));
         };
@@ -146,38 +170,46 @@ impl Prepared {
         let identity = identity.clone();
         let rendering = tokio::sync::Mutex::default();
         let inner = Inner { schema, request, identity, response_key, encoding_key, rendering };
-        Ok(Self { filter, inner: Arc::new(inner) })
+        Ok(Self { filter, after, inner: Arc::new(inner) })
     }
 
     /// The first frame of the subscription: there is nothing yet, and what came before is replayed or not.
     #[must_use]
-    pub fn first(&self, resume: Resume) -> Bytes {
-        let resume = match resume {
+    pub fn first(&self, place: &Place) -> Bytes {
+        let resume = match place.resume() {
             Resume::Live => "LIVE",
             Resume::Replayed => "REPLAYED",
-            Resume::Reset => "RESET",
+            Resume::Reset => RESET,
         };
         let response = Response::new(self.inner.nothing())
             .extension("subscribed", value!(true))
-            .extension("resume", value!(resume));
+            .extension(RESUME, value!(resume))
+            .extension(CURSOR, value!(place.cursor().to_string()));
         error::to_bytes(&response)
     }
 
     /// The frame that shows an event to this subscription; made once for all that look at it alike.
     pub async fn render(&self, event: &Event) -> Bytes {
-        if let Some(bytes) = event.encoding(&self.inner.encoding_key) {
-            return bytes;
+        let bytes = event.encoded(&self.inner.encoding_key, self.encode(event)).await;
+        if event.kind == EventKind::Final {
+            // Perhaps another subscription has made it: nothing is kept for an answer that is over.
+            self.inner.rendering.lock().await.take();
         }
-        let mut response = self.run_with(event).await;
+        bytes
+    }
+
+    async fn encode(&self, event: &Event) -> Bytes {
+        let mut response = match event.kind {
+            EventKind::Restart => Response::new(self.inner.nothing()),
+            EventKind::Echo | EventKind::Chunk | EventKind::Final => self.run_with(event).await,
+        };
         error::classify(&mut response);
         if response.data == Value::Null {
             // GitLab's clients look into `data` without asking whether it is there.
             response.data = self.inner.nothing();
         }
         response.extensions.extend(extensions(event));
-        let bytes = error::to_bytes(&response);
-        event.keep_encoding(&self.inner.encoding_key, bytes.clone());
-        bytes
+        error::to_bytes(&response)
     }
 
     async fn run_with(&self, event: &Event) -> Response {
@@ -212,7 +244,7 @@ fn run(
     schema: &Schema,
     request: &GraphqlRequest,
     identity: &Identity,
-    registered: Arc<Mutex<Option<Filter>>>,
+    registered: Arc<Mutex<Option<Wish>>>,
     events: Option<UnboundedReceiver<Arc<ChatMessage>>>,
 ) -> BoxStream<'static, Response> {
     let feed = Feed { identity: identity.clone(), registered, events: Mutex::new(events) };
@@ -225,14 +257,21 @@ fn run(
     schema.execute_stream(engine_request)
 }
 
-/// What a frame says beside its message: which model answered, and of a failure what programs need.
+/// What a frame says beside its message: where it stands in the log, that its request's answer begins anew,
+/// which model answered, and of a failure what programs need.
 fn extensions(event: &Event) -> Vec<(String, Value)> {
     let model = event.model.as_deref().map(|model| ("model".to_owned(), Value::from(model)));
     let failure = event.failure.as_ref().map(|failure| {
         let said = error::described(failure, Some(event.request_id()));
         ("failure".to_owned(), said)
     });
-    model.into_iter().chain(failure).collect()
+    let restarted = [
+        (RESUME.to_owned(), Value::from(RESET)),
+        ("requestId".to_owned(), Value::from(event.request_id().to_string())),
+    ];
+    let restarted = restarted.into_iter().filter(|_| event.kind == EventKind::Restart);
+    let cursor = (CURSOR.to_owned(), Value::from(event.cursor.to_string()));
+    std::iter::once(cursor).chain(restarted).chain(model).chain(failure).collect()
 }
 
 /// 128 bits of SipHash: a collision could only ever mix up two documents of the same user.

@@ -57,6 +57,8 @@ pub(super) struct Call {
     pub identity: Option<Identity>,
     /// Under which the client may ask again.
     pub idempotency_key: Option<String>,
+    /// Whether the client waits for the answers of its actions.
+    pub inline: bool,
     effects: Mutex<Effects>,
 }
 
@@ -65,8 +67,9 @@ impl Call {
         credentials: Credentials,
         identity: Option<Identity>,
         idempotency_key: Option<String>,
+        inline: bool,
     ) -> Self {
-        Self { credentials, identity, idempotency_key, effects: Mutex::default() }
+        Self { credentials, identity, idempotency_key, inline, effects: Mutex::default() }
     }
 
     /// # Errors

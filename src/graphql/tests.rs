@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::parser::types::OperationType;
 use duologue_actors::{
-    broadcaster::{EventKind, Resume, Subscription},
+    broadcaster::{EventKind, Subscription},
     permits::Permits,
     ports::Credentials,
     protocol::{GlobalId, UserId},

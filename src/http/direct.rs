@@ -103,7 +103,8 @@ pub(super) async fn next(stream: &mut DirectStream) -> Option<Result<Piece, Fail
             Err(failure) => return Some(Err(failure)),
         };
         match event.kind {
-            EventKind::Echo => {}
+            // An answer on a connection does not outlive the process that gives it.
+            EventKind::Echo | EventKind::Restart => {}
             EventKind::Chunk => return Some(Ok(Piece::Text(event.message.content.clone()))),
             EventKind::Final => return Some(whole_of(&event).map(Piece::Whole)),
         }

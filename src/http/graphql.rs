@@ -76,6 +76,7 @@ async fn answer_post(
     let body = read(payload, edge.max_body_bytes).await?;
     let mut graphql = from_body(&body)?;
     graphql.idempotency_key = idempotency_key::of(request.headers(), edge.graphql.max_label_characters())?;
+    graphql.inline = is_inline(request.query_string())?;
     Ok(execute(request, edge, graphql, response_type).await)
 }
 
@@ -156,7 +157,7 @@ fn from_fields(mut fields: Map<String, Value>) -> Result<GraphqlRequest, Refused
     };
     let variables = object(fields.remove("variables"), "variables is not an object")?;
     let extensions = object(fields.remove("extensions"), "extensions is not an object")?;
-    Ok(GraphqlRequest { query, operation_name, variables, extensions, idempotency_key: None })
+    Ok(GraphqlRequest { query, operation_name, variables, extensions, idempotency_key: None, inline: false })
 }
 
 fn object(value: Option<Value>, otherwise: &'static str) -> Result<Option<Map<String, Value>>, Refused> {
@@ -167,12 +168,25 @@ fn object(value: Option<Value>, otherwise: &'static str) -> Result<Option<Map<St
     }
 }
 
-/// In a query string, `variables` and `extensions` are JSON.
-fn from_query_string(text: &str) -> Result<GraphqlRequest, Refused> {
+/// Whether the address asks to wait for the answer.
+fn is_inline(text: &str) -> Result<bool, Refused> {
+    match parameters(text)?.iter().find(|(name, _)| name == "inline").map(|(_, value)| value.as_str()) {
+        None | Some("0") => Ok(false),
+        Some("1") => Ok(true),
+        Some(_) => Err(Refused::NotGraphql("inline is neither 0 nor 1")),
+    }
+}
+
+fn parameters(text: &str) -> Result<Vec<(String, String)>, Refused> {
     let parameters = web::Query::<Vec<(String, String)>>::from_query(text)
         .map_err(|_| Refused::NotGraphql("the query string cannot be read"))?;
+    Ok(parameters.into_inner())
+}
+
+/// In a query string, `variables` and `extensions` are JSON.
+fn from_query_string(text: &str) -> Result<GraphqlRequest, Refused> {
     let mut fields = Map::new();
-    for (name, text) in parameters.into_inner() {
+    for (name, text) in parameters(text)? {
         let value = match name.as_str() {
             "query" | "operationName" => Value::String(text),
             "variables" | "extensions" if text.is_empty() => Value::Null,
@@ -216,6 +230,19 @@ mod tests {
     #[case(r#""query""#, "the body is not an object")]
     fn json_that_is_no_graphql_request_is_named(#[case] body: &str, #[case] why: &'static str) {
         assert_eq!(from_body(body.as_bytes()).unwrap_err(), Refused::NotGraphql(why));
+    }
+
+    #[rstest::rstest]
+    #[case("", Ok(false))]
+    #[case("access_token=a", Ok(false))]
+    #[case("inline=0", Ok(false))]
+    #[case("access_token=a&inline=1", Ok(true))]
+    #[case("inline=yes", Err(Refused::NotGraphql("inline is neither 0 nor 1")))]
+    fn an_address_says_whether_the_answer_is_waited_for(
+        #[case] query_string: &str,
+        #[case] expected: Result<bool, Refused>,
+    ) {
+        assert_eq!(is_inline(query_string), expected);
     }
 
     #[test]

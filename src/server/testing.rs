@@ -79,6 +79,7 @@ fn start_with(world: World, needs_token: bool) -> TestEdge {
         config: config.graphql.clone(),
         advertised_version: config.server.advertised_version.clone(),
         needs_token,
+        allows_inline: config.graphql.inline.allowed(&config.auth),
     })
     .unwrap();
     let clock = world.clock.clone();

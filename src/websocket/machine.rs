@@ -9,6 +9,7 @@
 use std::collections::HashSet;
 
 use duologue_actors::{
+    broadcaster::{Cursor, Filter},
     ports::Credentials,
     protocol::{Code, Failure, Hop},
 };
@@ -21,6 +22,7 @@ use super::{
     dialect::{Dialect, Introduction, OperationId, Refused, Said},
     origin::Origin,
     rate::Rate,
+    resumption::Resumption,
 };
 use crate::graphql::GraphqlRequest;
 
@@ -53,6 +55,7 @@ pub struct Machine {
     credentials: Credentials,
     phase: Phase,
     rate: Rate,
+    resumption: Resumption,
     active: HashSet<OperationId>,
 }
 
@@ -72,6 +75,7 @@ impl Machine {
             credentials,
             phase: Phase::Opened { init_until: now + rules.init },
             rate: Rate::new(rules.max_messages_per_second, now),
+            resumption: Resumption::default(),
             active: HashSet::new(),
         }
     }
@@ -80,6 +84,12 @@ impl Machine {
     #[must_use]
     pub fn dialect(&self) -> &dyn Dialect {
         self.dialect.as_ref()
+    }
+
+    /// Where a subscription that does not say so itself goes on, if its client said so for its page.
+    #[must_use]
+    pub fn resumes(&self, filter: &Filter) -> Option<Cursor> {
+        self.resumption.of(filter)
     }
 
     /// What is to be done before the first frame.
@@ -202,6 +212,10 @@ impl Machine {
         let credentials = credentials::of_init(payload, std::mem::take(&mut self.credentials));
         if credentials.token.is_none() && self.origin == Origin::Absent && self.rules.needs_token {
             return self.close(Close::Forbidden("a token is needed"));
+        }
+        match Resumption::of_init(payload) {
+            Ok(resumption) => self.resumption = resumption,
+            Err(malformed) => return self.bad(malformed.to_string()),
         }
         self.phase = Phase::Verifying { init_until };
         Effect::Verify(credentials)

@@ -196,11 +196,13 @@ impl Session {
             Ok(prepared) => prepared,
             Err(response) => return self.refuse(&id, Refused::Document(response)).await,
         };
-        let subscription = match self.shared.entrance.subscribe(prepared.filter.clone()).await {
+        let after = prepared.after.or_else(|| self.machine.resumes(&prepared.filter));
+        let subscribed = self.shared.entrance.subscribe_after(prepared.filter.clone(), after).await;
+        let subscription = match subscribed {
             Ok(subscription) => subscription,
             Err(failure) => return self.refuse(&id, Refused::NotTaken(failure)).await,
         };
-        let first = prepared.first(subscription.resume());
+        let first = prepared.first(&subscription);
         let dialect = self.machine.dialect();
         let (said, envelope) = (dialect.subscribed(&id, &first), dialect.envelope(&id));
         self.send(said).await?;
@@ -226,7 +228,9 @@ impl Session {
                     tracing::debug!(request_id = %event.request_id(), "final written");
                     self.keepalive.wrote_final(event.request_id(), Instant::now());
                 }
-                EventKind::Echo | EventKind::Chunk => self.keepalive.wrote(Instant::now()),
+                EventKind::Echo | EventKind::Restart | EventKind::Chunk => {
+                    self.keepalive.wrote(Instant::now())
+                }
             }
         }
         self.subscriptions.put(entry);

@@ -27,7 +27,7 @@ use tokio_tungstenite::{
 use super::{graphql_transport_ws::SUBPROTOCOL, *};
 use crate::{
     admission::Admission,
-    config::{Config, GraphqlConfig},
+    config::{Config, GraphqlConfig, InlineAnswers},
     env_file::Environment,
     graphql::GraphqlParts,
 };
@@ -111,6 +111,7 @@ fn graphql(world: &World, tree: &Tree, needs_token: bool) -> Graphql {
         max_page_size: 100,
         max_label_characters: 500,
         max_flag_names: 100,
+        inline: InlineAnswers::Never,
     };
     Graphql::new(GraphqlParts {
         catalogue: world.parts().catalogue,
@@ -120,6 +121,7 @@ fn graphql(world: &World, tree: &Tree, needs_token: bool) -> Graphql {
         config,
         advertised_version: "18.6.0".to_owned(),
         needs_token,
+        allows_inline: false,
     })
     .unwrap()
 }
@@ -189,6 +191,16 @@ impl Drop for Server {
 }
 
 impl Client {
+    /// The first frame of a subscription; whether it says that something is replayed.
+    async fn begun(&mut self, id: &str) -> String {
+        let frame = self.next().await;
+        assert_eq!((&frame["id"], &frame["type"]), (&json!(id), &json!("next")), "{frame}");
+        assert_eq!(frame["payload"]["data"], json!({"aiCompletionResponse": null}));
+        let extensions = &frame["payload"]["extensions"];
+        assert!(extensions["subscribed"] == true && extensions["cursor"].is_string(), "{frame}");
+        extensions["resume"].as_str().unwrap().to_owned()
+    }
+
     async fn send(&mut self, message: Value) {
         self.0.send(Message::text(message.to_string())).await.unwrap();
     }
@@ -283,7 +295,7 @@ async fn a_revoked_token_ends_its_live_socket_and_no_other() {
     let server = serve_watchful(&world).await;
     let (mut alice, mut root) = (server.connect_as("alice").await, server.connect_as("root").await);
     alice.subscribe("1", ANSWERS).await;
-    assert_eq!(alice.next().await, subscribed("1", "LIVE"));
+    assert_eq!(alice.begun("1").await, "LIVE");
     world.verifier.say("alice", Err(VerifyError::Invalid));
     let close = (4403, "Forbidden: the token is not good any more".to_owned());
     assert_eq!(alice.closed().await, close);
@@ -481,7 +493,7 @@ async fn nothing_of_an_answer_comes_before_its_request_id_and_all_of_it_after() 
     let server = serve().await;
     let mut client = server.connect_as("alice").await;
     client.subscribe("answers", ANSWERS).await;
-    assert_eq!(client.next().await, subscribed("answers", "LIVE"));
+    assert_eq!(client.begun("answers").await, "LIVE");
     client.subscribe("chat", CHAT).await;
     let accepted = client.next().await;
     let request_id = accepted["payload"]["data"]["aiAction"]["requestId"].clone();
@@ -502,18 +514,12 @@ async fn a_final_is_replayed_until_a_pong_has_acknowledged_it() {
     assert_eq!(asker.next().await["type"], "next");
     let mut reader = server.connect_as("alice").await;
     reader.subscribe("1", ANSWERS).await;
-    assert_eq!(reader.next().await, subscribed("1", "REPLAYED"));
+    assert_eq!(reader.begun("1").await, "REPLAYED");
     let content = |message: &Value| message["payload"]["data"]["aiCompletionResponse"]["content"].clone();
     while content(&reader.next().await) != "Hello world." {}
     reader.pinged().await;
     reader.subscribe("2", ANSWERS).await;
-    assert_eq!(reader.next().await, subscribed("2", "LIVE"));
-}
-
-fn subscribed(id: &str, resume: &str) -> Value {
-    let extensions = json!({"subscribed": true, "resume": resume});
-    let payload = json!({"data": {"aiCompletionResponse": null}, "extensions": extensions});
-    json!({"id": id, "type": "next", "payload": payload})
+    assert_eq!(reader.begun("2").await, "LIVE");
 }
 
 #[actix_web::test]
@@ -521,7 +527,7 @@ async fn a_client_that_vanishes_during_its_mutation_holds_nothing_back() {
     let server = serve().await;
     let mut reader = server.connect_as("alice").await;
     reader.subscribe("1", ANSWERS).await;
-    assert_eq!(reader.next().await, subscribed("1", "LIVE"));
+    assert_eq!(reader.begun("1").await, "LIVE");
     let mut asker = server.connect_as("alice").await;
     asker.subscribe("chat", CHAT).await;
     asker.send(json!({"type": "ping"})).await;

@@ -245,7 +245,7 @@ async fn what_is_wrong_with_a_document_is_said_and_the_connection_goes_on() {
     for (query, code) in [
         ("subscription {", "parseError"),
         ("subscription { nothing }", "undefinedField"),
-        ("subscription { aiCompletionResponse(after: \"1\") { id } }", "argumentNotAccepted"),
+        ("subscription { aiCompletionResponse(before: \"1\") { id } }", "argumentNotAccepted"),
     ] {
         let (error, kind) = refusal(&mut cable, &identifier(query, &json!({}))).await;
         assert_eq!(

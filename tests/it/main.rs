@@ -16,6 +16,7 @@ mod clients;
 mod command_line;
 mod conversation;
 mod crash;
+mod cursors;
 mod delivery;
 mod faults;
 mod features;

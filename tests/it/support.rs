@@ -20,16 +20,17 @@ pub const NOT_FOUND: &str = "The resource that you are attempting to access does
                              permission to perform this action";
 
 pub const AI_ACTION: &str = "mutation aiAction($input: AiActionInput!) {
-  aiAction(input: $input) { requestId errors clientMutationId }
+  aiAction(input: $input) { requestId errors clientMutationId cursor }
 }";
 
 /// A subscription with every argument there is; those not given in the variables are absent.
 pub const SUBSCRIPTION: &str = "subscription aiCompletionResponse(
-  $userId: UserID, $resourceId: AiModelID, $clientSubscriptionId: String, $aiAction: AiAction, $requestId: ID
+  $userId: UserID, $resourceId: AiModelID, $clientSubscriptionId: String, $aiAction: AiAction, $requestId: ID,
+  $after: String
 ) {
   aiCompletionResponse(
     userId: $userId, resourceId: $resourceId, clientSubscriptionId: $clientSubscriptionId,
-    aiAction: $aiAction, requestId: $requestId
+    aiAction: $aiAction, requestId: $requestId, after: $after
   ) { id requestId content contentHtml role timestamp chunkId errors }
 }";
 

@@ -16,7 +16,10 @@ use std::{
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{Granted, event::Draft, filter::Filter, metering, subscription::Subscription, user_log::UserLog};
+use super::{
+    Granted, cursor::Cursor, event::Draft, filter::Filter, metering, subscription::Subscription,
+    user_log::UserLog,
+};
 use crate::{
     cache::{Admitted, Recorded, records},
     clock::Deadline,
@@ -55,7 +58,10 @@ struct Live {
     deadline: Deadline,
     cancel: CancellationToken,
     gate: Gate,
+    beginning: Beginning,
     bytes: usize,
+    /// Held, so that the cursor its client was given means something for as long as it is live.
+    log: Arc<UserLog>,
 }
 
 /// Nothing of a request is published before its client has the `requestId`.
@@ -63,6 +69,15 @@ struct Live {
 enum Gate {
     Closed { held: Vec<Draft>, has_ended: bool },
     Open,
+}
+
+/// Whether somebody may have seen the beginning of another answer to the same request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beginning {
+    /// An earlier process worked on it, and nobody knows what it has shown. Said before the first chunk.
+    Again,
+    /// Nothing of it has been shown that does not count.
+    Plain,
 }
 
 #[derive(Debug)]
@@ -94,7 +109,8 @@ impl Correlation {
         let request_id = admitted.address.request_id;
         let waiter = self.awaited.remove(&request_id);
         let owner = admitted.address.owner;
-        let granted = Granted { owner, request_id };
+        let log = self.log(owner);
+        let granted = Granted { owner, request_id, cursor: Some(log.end()) };
         let client_waits = waiter.is_some_and(|waiter| waiter.reply.send(Ok(granted)).is_ok());
         let gate = Gate::Closed { held: Vec::new(), has_ended: false };
         let live = Live {
@@ -102,7 +118,9 @@ impl Correlation {
             deadline: admitted.deadline,
             cancel: admitted.cancel,
             gate,
+            beginning: if admitted.recovered { Beginning::Again } else { Beginning::Plain },
             bytes: 0,
+            log,
         };
         self.live.insert(request_id, live);
         if let Some(echo) = admitted.echo {
@@ -127,22 +145,35 @@ impl Correlation {
     }
 
     pub(super) fn chunk(&mut self, chunk: ChunkProduced, timestamp: SystemTime, now: Instant) {
-        let message = ChatMessage {
+        let ChunkProduced { request_id, chunk_id, content } = chunk;
+        let message = |content, chunk_id| ChatMessage {
             id: MessageId::new(),
-            request_id: chunk.request_id,
+            request_id,
             role: Role::Assistant,
-            content: chunk.content,
+            content,
             timestamp,
-            chunk_id: Some(chunk.chunk_id),
+            chunk_id,
             errors: Vec::new(),
         };
-        self.publish(chunk.request_id, Draft::chunk(message), now);
+        if self.begins_again(request_id) {
+            self.publish(request_id, Draft::restart(message(String::new(), None)), now);
+        }
+        self.publish(request_id, Draft::chunk(message(content, Some(chunk_id))), now);
+    }
+
+    /// Whether the next chunk begins another answer than was perhaps seen; asked once a request.
+    fn begins_again(&mut self, request_id: RequestId) -> bool {
+        let live = self.live.get_mut(&request_id);
+        live.is_some_and(|live| std::mem::replace(&mut live.beginning, Beginning::Plain) == Beginning::Again)
     }
 
     pub(super) fn recorded(&mut self, recorded: Recorded, now: Instant) {
         match recorded {
             Recorded::Refused { request_id, failure } => self.answer(request_id, Err(failure)),
-            Recorded::Repeats { request_id, granted } => self.answer(request_id, Ok(granted)),
+            Recorded::Repeats { request_id, owner, earlier } => {
+                let cursor = self.before(owner, earlier);
+                self.answer(request_id, Ok(Granted { owner, request_id: earlier, cursor }));
+            }
             Recorded::Terminal(terminal) => {
                 // Ended before anybody could say that it is accepted: for its client it never was.
                 self.answer(terminal.request_id, Err(Failure::internal(Hop::Cache)));
@@ -175,11 +206,21 @@ impl Correlation {
         self.keep_within_memory();
     }
 
-    pub(super) fn subscribe(&mut self, filter: Filter, now: Instant) -> Subscription {
+    pub(super) fn subscribe(&mut self, filter: Filter, after: Option<Cursor>, now: Instant) -> Subscription {
         let log = self.log(filter.owner());
-        let replay = log.replay(&filter, self.limits.unaddressed_replay, now);
         let is_known = filter.request_id().is_none_or(|id| self.owner(id) == Some(filter.owner()));
-        Subscription::new(log, filter, replay, is_known)
+        let resumed = after.and_then(|after| log.resume(&filter, after));
+        let is_whole = is_known && after.is_some() == resumed.is_some();
+        let replay = resumed.unwrap_or_else(|| log.replay(&filter, self.limits.unaddressed_replay, now));
+        Subscription::new(log, filter, replay, is_whole)
+    }
+
+    /// Where an earlier request of `owner` begins, or will begin when its gate opens; `None` when nothing is
+    /// kept of it.
+    fn before(&self, owner: UserId, request_id: RequestId) -> Option<Cursor> {
+        let log = self.logs.get(&owner)?;
+        let is_live = self.live.contains_key(&request_id);
+        log.before(request_id).or_else(|| is_live.then(|| log.end()))
     }
 
     /// Whose request it is, if it is live or still kept.
@@ -242,7 +283,7 @@ impl Correlation {
     fn append(&mut self, request_id: RequestId, draft: Draft, now: Instant) {
         let Some(live) = self.live.get(&request_id) else { return };
         let (address, is_final) = (live.address.clone(), draft.is_final());
-        self.log(address.owner).append(&address, draft, now);
+        live.log.append(&address, draft, now);
         if is_final && let Some(live) = self.live.remove(&request_id) {
             self.live_bytes -= live.bytes;
             live.cancel.cancel();

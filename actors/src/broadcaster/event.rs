@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use tokio::sync::OnceCell;
 
+use super::cursor::Cursor;
 use crate::{
     cache::records::final_message,
     ports::TerminalRecord,
@@ -15,11 +17,17 @@ use crate::{
 pub enum EventKind {
     /// The user's own message.
     Echo,
+    /// The answer begins anew after a restart of the process: what was shown of it before does not count. Its
+    /// message is empty.
+    Restart,
     /// A piece of the answer.
     Chunk,
     /// The whole answer, or why there is none. The last event of its request.
     Final,
 }
+
+/// What one kind of subscriber is sent; empty until it is made.
+type Encoding = Arc<OnceCell<Bytes>>;
 
 /// One message of one request. Immutable but for the encodings kept beside it.
 #[derive(Debug)]
@@ -31,9 +39,9 @@ pub struct Event {
     pub model: Option<String>,
     /// On finals of failed requests.
     pub failure: Option<Failure>,
-    /// The place in its owner's log, given when the request's gate opened.
-    pub offset: u64,
-    encodings: Mutex<Vec<(Box<str>, Bytes)>>,
+    /// Its place in its owner's log, given when the request's gate opened.
+    pub cursor: Cursor,
+    encodings: Mutex<Vec<(Box<str>, Encoding)>>,
 }
 
 /// Encodings kept of one event. Clients of one kind send one document; a fifth kind encodes for itself.
@@ -53,19 +61,29 @@ impl Event {
         self.address.owner
     }
 
-    /// The encoding kept under `key`: what a distinct document with its variables made of this event.
-    #[must_use]
-    pub fn encoding(&self, key: &str) -> Option<Bytes> {
-        let encodings = self.encodings.lock().unwrap_or_else(PoisonError::into_inner);
-        encodings.iter().find(|(known, _)| &**known == key).map(|(_, bytes)| bytes.clone())
+    /// What a distinct document with its variables, named by `key`, makes of this event. The first subscriber
+    /// that asks makes it with `encode`; the others, also those that ask meanwhile, get the same bytes.
+    pub async fn encoded(&self, key: &str, encode: impl Future<Output = Bytes>) -> Bytes {
+        match self.encoding(key) {
+            Some(encoding) => encoding.get_or_init(|| encode).await.clone(),
+            None => encode.await,
+        }
     }
 
-    /// Keeps an encoding for the other subscribers that will ask for the same.
-    pub fn keep_encoding(&self, key: &str, bytes: Bytes) {
+    /// The place of one encoding, if there is room for it.
+    fn encoding(&self, key: &str) -> Option<Encoding> {
         let mut encodings = self.encodings.lock().unwrap_or_else(PoisonError::into_inner);
-        if encodings.len() < MAX_ENCODINGS && !encodings.iter().any(|(known, _)| &**known == key) {
-            encodings.push((key.into(), bytes));
+        if let Some((_, encoding)) = encodings.iter().find(|(known, _)| &**known == key) {
+            return Some(encoding.clone());
         }
+        let encoding = Encoding::default();
+        let has_room = encodings.len() < MAX_ENCODINGS;
+        has_room.then(|| encodings.push((key.into(), encoding.clone())))?;
+        Some(encoding)
+    }
+
+    pub(super) fn offset(&self) -> u64 {
+        self.cursor.offset
     }
 
     pub(super) fn size(&self) -> usize {
@@ -92,6 +110,10 @@ impl Draft {
         Self { kind: EventKind::Echo, message, model: None, failure: None }
     }
 
+    pub(super) fn restart(message: ChatMessage) -> Self {
+        Self { kind: EventKind::Restart, message, model: None, failure: None }
+    }
+
     pub(super) fn chunk(message: ChatMessage) -> Self {
         Self { kind: EventKind::Chunk, message, model: None, failure: None }
     }
@@ -113,8 +135,8 @@ impl Draft {
         self.kind == EventKind::Final
     }
 
-    pub(super) fn at(self, offset: u64, address: Arc<Address>) -> Event {
+    pub(super) fn at(self, cursor: Cursor, address: Arc<Address>) -> Event {
         let Self { kind, message, model, failure } = self;
-        Event { address, kind, message, model, failure, offset, encodings: Mutex::default() }
+        Event { address, kind, message, model, failure, cursor, encodings: Mutex::default() }
     }
 }

@@ -54,6 +54,12 @@ impl Filter {
         self.owner
     }
 
+    /// The page it names, if it names one.
+    #[must_use]
+    pub fn client_subscription_id(&self) -> Option<&str> {
+        self.client_subscription_id.as_deref()
+    }
+
     /// The one request it names, if it names one.
     pub(super) fn request_id(&self) -> Option<RequestId> {
         match self.scope {
@@ -83,7 +89,7 @@ impl Filter {
         match (&self.scope, &self.client_subscription_id) {
             (Scope::Request(request_id), _) => *request_id == address.request_id,
             (Scope::User, Some(_)) => same_page,
-            (Scope::User, None) => address.resource_id.is_none() && kind != EventKind::Chunk,
+            (Scope::User, None) => address.resource_id.is_none() && topic(false, same_page, kind),
             (Scope::Action(action), id) => *action == address.action && topic(id.is_some(), same_page, kind),
             (Scope::Resource(resource_id), id) => {
                 address.resource_id.as_ref() == Some(resource_id) && topic(id.is_some(), same_page, kind)
@@ -106,7 +112,7 @@ pub(super) enum Replays {
 fn topic(names_page: bool, same_page: bool, kind: EventKind) -> bool {
     match kind {
         EventKind::Echo => !names_page,
-        EventKind::Chunk => names_page && same_page,
+        EventKind::Restart | EventKind::Chunk => names_page && same_page,
         EventKind::Final => !names_page || same_page,
     }
 }

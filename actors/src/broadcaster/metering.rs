@@ -17,7 +17,7 @@ pub(super) fn published(address: &Address, draft: &Draft) {
             let labels = [("action", action), ("outcome", outcome(draft).to_owned())];
             metrics::counter!("duologue_answers_total", &labels).increment(1);
         }
-        EventKind::Echo | EventKind::Chunk => {}
+        EventKind::Echo | EventKind::Restart | EventKind::Chunk => {}
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{
+    cursor::Cursor,
     event::{Event, EventKind},
     filter::Filter,
-    user_log::{Extent, Replay, UserLog},
+    user_log::{Extent, Replay, Shown, UserLog},
 };
 
 /// How a subscription begins.
@@ -17,7 +18,8 @@ pub enum Resume {
     Live,
     /// With something that was published before.
     Replayed,
-    /// What it names is not kept any more, or never was: there is nothing to resume.
+    /// With what is still there of the past: what it names is not kept any more or never was, or it cannot be
+    /// told what lies behind its cursor.
     Reset,
 }
 
@@ -34,8 +36,8 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(super) fn new(log: Arc<UserLog>, filter: Filter, replay: Replay, is_known: bool) -> Self {
-        let resume = match (is_known, replay.requests.is_empty()) {
+    pub(super) fn new(log: Arc<UserLog>, filter: Filter, replay: Replay, is_whole: bool) -> Self {
+        let resume = match (is_whole, replay.is_empty()) {
             (false, _) => Resume::Reset,
             (true, true) => Resume::Live,
             (true, false) => Resume::Replayed,
@@ -49,13 +51,19 @@ impl Subscription {
         self.resume
     }
 
+    /// Behind everything that has been read: a subscription made after it misses nothing.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        self.log.at(self.next - 1)
+    }
+
     /// The next events, in order: at least one if there is one, otherwise as many as fit into
     /// `max_bytes`. Empty when there is nothing new.
     pub fn read(&mut self, max_bytes: usize) -> Vec<Arc<Event>> {
         self.head.borrow_and_update();
         let (filter, replay) = (&self.filter, &self.replay);
         let wanted = |event: &Event| {
-            filter.wants(&event.address, event.kind) && (event.offset > replay.head || replay.shows(event))
+            filter.wants(&event.address, event.kind) && (event.offset() > replay.head || replay.shows(event))
         };
         let scan = self.log.scan(self.next, max_bytes, wanted);
         self.has_hole |= self.has_missed(scan.removed_through);
@@ -84,8 +92,16 @@ impl Subscription {
 }
 
 impl Replay {
+    fn is_empty(&self) -> bool {
+        match &self.shown {
+            Shown::Since { any } => !any,
+            Shown::Requests(requests) => requests.is_empty(),
+        }
+    }
+
     fn shows(&self, event: &Event) -> bool {
-        match self.requests.get(&event.request_id()) {
+        let Shown::Requests(requests) = &self.shown else { return true };
+        match requests.get(&event.request_id()) {
             Some(Extent::Everything) => true,
             Some(Extent::FinalOnly) => event.kind == EventKind::Final,
             None => false,

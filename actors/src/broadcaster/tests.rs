@@ -11,6 +11,8 @@ use crate::{
     testing::{Probe, a_desk, a_message, alone},
 };
 
+mod cursors;
+
 const ALICE: UserId = UserId(2);
 const BOB: UserId = UserId(4);
 const NOBODYS_PAGE: Option<&str> = None;
@@ -122,7 +124,19 @@ impl Alone {
     }
 
     async fn subscribe(&self, filter: Filter) -> Subscription {
-        self.broadcaster.send(Subscribe { filter }).await.unwrap()
+        self.broadcaster.send(Subscribe { filter, after: None }).await.unwrap()
+    }
+
+    async fn resume(&self, filter: Filter, after: Cursor) -> Subscription {
+        self.broadcaster.send(Subscribe { filter, after: Some(after) }).await.unwrap()
+    }
+
+    /// The cursor a client gets that asks for the second time what it has asked as `earlier`.
+    async fn ask_again(&self, earlier: RequestId) -> Option<Cursor> {
+        let (request_id, owner) = (RequestId::new(), ALICE);
+        let mut reply = self.await_acceptance(request_id).await;
+        self.broadcaster.send(Recorded::Repeats { request_id, owner, earlier }).await.unwrap();
+        reply.try_recv().unwrap().unwrap().cursor
     }
 
     async fn everything_of(&self, asked: &Asked) -> Subscription {
@@ -148,6 +162,7 @@ fn said(subscription: &mut Subscription) -> Vec<String> {
         .iter()
         .map(|event| match event.kind {
             EventKind::Echo => "echo".to_owned(),
+            EventKind::Restart => "restart".to_owned(),
             EventKind::Chunk => event.message.chunk_id.unwrap().to_string(),
             EventKind::Final => match &event.failure {
                 None => "final".to_owned(),
@@ -163,8 +178,8 @@ fn said(subscription: &mut Subscription) -> Vec<String> {
 async fn nothing_is_published_before_the_client_has_its_request_id() {
     let alone = broadcaster();
     let mut asked = alone.gated(address(ALICE, "chat", Some("C"))).await;
-    let granted = Granted { owner: ALICE, request_id: asked.address.request_id };
-    assert_eq!(asked.reply.try_recv().unwrap(), Ok(granted), "the client hears that it is accepted");
+    let granted = asked.reply.try_recv().unwrap().expect("the client hears that it is accepted");
+    assert_eq!((granted.owner, granted.request_id), (ALICE, asked.id()));
     let mut subscription = alone.everything_of(&asked).await;
     alone.chunk(&asked, 1).await;
     alone.chunk(&asked, 2).await;

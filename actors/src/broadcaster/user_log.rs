@@ -10,6 +10,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{
+    cursor::{Cursor, Epoch},
     event::{Draft, Event, EventKind},
     filter::{Filter, Replays},
 };
@@ -17,6 +18,7 @@ use crate::protocol::{Address, RequestId};
 
 #[derive(Debug)]
 pub struct UserLog {
+    epoch: Epoch,
     state: RwLock<State>,
     /// The offset of the newest event.
     head: watch::Sender<u64>,
@@ -42,16 +44,24 @@ struct Trail {
 }
 
 /// What a new subscription is shown of what lies before it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Replay {
     /// Nothing after this offset is replay.
     pub(super) head: u64,
-    /// Everything of a request in flight, the final of a finished one.
-    pub(super) requests: HashMap<RequestId, Extent>,
+    pub(super) shown: Shown,
     /// The first offset to look at.
     pub(super) start: u64,
     /// What had been removed by then; it was not promised.
     pub(super) removed_through: u64,
+}
+
+/// Which of the events before a subscription it is shown.
+#[derive(Debug)]
+pub(super) enum Shown {
+    /// All that it wants, from the start of the replay on; the flag says whether there are any.
+    Since { any: bool },
+    /// Everything of a request in flight, the final of a finished one.
+    Requests(HashMap<RequestId, Extent>),
 }
 
 /// What a reader finds.
@@ -72,7 +82,7 @@ pub(super) enum Extent {
 
 impl Default for UserLog {
     fn default() -> Self {
-        Self { state: RwLock::default(), head: watch::Sender::new(0) }
+        Self { epoch: Epoch::new(), state: RwLock::default(), head: watch::Sender::new(0) }
     }
 }
 
@@ -82,7 +92,7 @@ impl UserLog {
         let mut state = self.write();
         state.last_offset += 1;
         let offset = state.last_offset;
-        let event = Arc::new(draft.at(offset, address.clone()));
+        let event = Arc::new(draft.at(self.at(offset), address.clone()));
         let trail = state.trails.entry(address.request_id).or_insert_with(|| Trail {
             address: address.clone(),
             offsets: Vec::new(),
@@ -118,21 +128,52 @@ impl UserLog {
     /// What a subscription made now is shown of the past.
     pub(super) fn replay(&self, filter: &Filter, recent: Duration, now: Instant) -> Replay {
         let state = self.read();
-        let mut replay = Replay {
-            head: state.last_offset,
-            requests: HashMap::new(),
-            start: state.last_offset + 1,
-            removed_through: state.removed_through,
-        };
+        let (mut requests, mut start) = (HashMap::new(), state.last_offset + 1);
         for (request_id, trail) in &state.trails {
             let extent = trail.extent(filter.replays(&trail.address), recent, now);
             let first_wanted = extent.and_then(|extent| trail.first_wanted(&state, filter, extent));
             if let (Some(extent), Some(first)) = (extent, first_wanted) {
-                replay.requests.insert(*request_id, extent);
-                replay.start = replay.start.min(first);
+                requests.insert(*request_id, extent);
+                start = start.min(first);
             }
         }
-        replay
+        state.replay(start, Shown::Requests(requests))
+    }
+
+    /// What a subscription is shown whose reader has come as far as `after`, and so has received the finals
+    /// before it. `None` when it cannot be told what that reader has missed.
+    pub(super) fn resume(&self, filter: &Filter, after: Cursor) -> Option<Replay> {
+        let mut state = self.write();
+        if after.epoch != self.epoch || after.offset > state.last_offset {
+            return None;
+        }
+        for trail in state.trails.values_mut() {
+            let has_received = trail.ended_at.is_some() && trail.offsets.last() <= Some(&after.offset);
+            trail.acknowledged |= has_received && filter.wants(&trail.address, EventKind::Final);
+        }
+        if state.removed_through > after.offset {
+            return None;
+        }
+        let start = after.offset + 1;
+        let mut since = state.events.range(start..).map(|(_, event)| event);
+        let any = since.any(|event| filter.wants(&event.address, event.kind));
+        Some(state.replay(start, Shown::Since { any }))
+    }
+
+    /// The place behind everything there is.
+    pub(super) fn end(&self) -> Cursor {
+        self.at(self.read().last_offset)
+    }
+
+    /// The place before everything there is of a request.
+    pub(super) fn before(&self, request_id: RequestId) -> Option<Cursor> {
+        let state = self.read();
+        let first = state.trails.get(&request_id)?.offsets.first()?;
+        Some(self.at(first - 1))
+    }
+
+    pub(super) fn at(&self, offset: u64) -> Cursor {
+        Cursor { epoch: self.epoch, offset }
     }
 
     /// The events from `from` on that `wanted` accepts, at least one if there is one and otherwise as
@@ -175,6 +216,12 @@ impl UserLog {
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn replay(&self, start: u64, shown: Shown) -> Replay {
+        Replay { head: self.last_offset, shown, start, removed_through: self.removed_through }
     }
 }
 

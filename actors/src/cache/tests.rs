@@ -188,8 +188,8 @@ async fn what_was_asked_before_under_the_same_key_is_neither_admitted_nor_run_ag
     assert_eq!(alone.admitted.next().await.address.request_id, first);
 
     let second = alone.authorize(keyed(&alone, 1)).await;
-    let Recorded::Repeats { request_id, granted } = alone.recorded.next().await else { panic!() };
-    assert_eq!((request_id, granted), (second, Granted { owner: ALICE, request_id: first }));
+    let Recorded::Repeats { request_id, owner, earlier } = alone.recorded.next().await else { panic!() };
+    assert_eq!((request_id, owner, earlier), (second, ALICE, first));
     let third = alone.authorize(keyed(&alone, 2)).await;
     let (refused, failure) = alone.refusal().await;
     assert_eq!((refused, failure.code), (third, Code::Conflict));

@@ -7,8 +7,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{Ask, Entrance, Refusal};
 use crate::{
     action::OnDisconnect,
-    broadcaster::{Event, EventKind, Filter, Subscription},
-    protocol::{Code, Exchange, Failure, Hop, Origin, RequestId},
+    broadcaster::{Event, EventKind, Filter, Resume, Subscription},
+    protocol::{Code, Exchange, Failure, Hop, Origin, RequestId, UserId},
 };
 
 /// How much is read of the owner's log at a time, in bytes.
@@ -58,13 +58,25 @@ impl Entrance {
         let hold = (!origin.is_journalled()).then(|| cancel.clone().drop_guard());
         let (gate, owner) = self.submit(ask, cancel.clone(), origin).await?;
         let request_id = gate.request_id();
-        let subscribed = self.subscribe(Filter::of_request(owner, request_id)).await;
-        let subscription = subscribed.map_err(|failure| {
+        let followed = self.follow(owner, request_id).await;
+        let stream = followed.map_err(|failure| {
             // What is refused here must not run on.
             cancel.cancel();
             Refusal { request_id, failure }
         })?;
-        Ok(DirectStream { request_id, subscription, read: VecDeque::new(), is_over: false, _hold: hold })
+        Ok(DirectStream { _hold: hold, ..stream })
+    }
+
+    /// The events of an accepted request, as far back as they are kept, for a caller who may leave without ending it.
+    ///
+    /// # Errors
+    /// `not_found` when nothing is kept of it, so that nothing would ever come.
+    pub async fn follow(&self, owner: UserId, request_id: RequestId) -> Result<DirectStream, Failure> {
+        let subscription = self.subscribe(Filter::of_request(owner, request_id)).await?;
+        if subscription.resume() == Resume::Reset {
+            return Err(Failure::new(Code::NotFound, Hop::Broadcaster, "The answer is not kept any more."));
+        }
+        Ok(DirectStream { request_id, subscription, read: VecDeque::new(), is_over: false, _hold: None })
     }
 }
 
@@ -72,6 +84,20 @@ impl DirectStream {
     #[must_use]
     pub fn request_id(&self) -> RequestId {
         self.request_id
+    }
+
+    /// The whole answer, or why there is none.
+    ///
+    /// # Errors
+    /// As [`DirectStream::next`].
+    pub async fn last(mut self) -> Result<Arc<Event>, Failure> {
+        while let Some(event) = self.next().await {
+            let event = event?;
+            if event.kind == EventKind::Final {
+                return Ok(event);
+            }
+        }
+        Err(Failure::internal(Hop::Broadcaster))
     }
 
     /// The next event; `None` after the final. Safe to drop and call again.

@@ -159,3 +159,63 @@ async fn only_the_owner_can_cancel_and_an_unknown_request_is_not_found() {
     let cancelled = body(&test, "alice", &cancel).await;
     assert_eq!(cancelled, json!({"data": {"aiCancel": {"requestId": request_id.to_string(), "errors": []}}}));
 }
+
+const INLINE: &str = r#"mutation($inline: Boolean) {
+    aiAction(input: {chat: {content: "hello"}, inline: $inline}) { requestId content errors }
+}"#;
+
+#[actix_web::test]
+async fn an_inline_action_has_its_answer_in_the_payload() {
+    let test = start(world());
+    let executed = execute_with(&test, "alice", INLINE, json!({"inline": true})).await;
+    assert!(executed.opens.is_none(), "its messages are out already");
+    let body = shown(&executed.response);
+    assert_eq!(body["data"]["aiAction"]["content"], json!("Hello world."), "{body}");
+    assert_eq!(body["data"]["aiAction"]["errors"], json!([]));
+}
+
+#[actix_web::test]
+async fn an_inline_action_that_fails_says_why_in_the_payload() {
+    let test = start(world());
+    test.world.models.next_call(Script::default().panic());
+    let body = shown(&execute_with(&test, "alice", INLINE, json!({"inline": true})).await.response);
+    assert!(body["data"]["aiAction"]["errors"][0].as_str().unwrap().contains("A9999"), "{body}");
+    assert!(body["data"]["aiAction"]["requestId"].is_string(), "it was accepted");
+}
+
+#[rstest::rstest]
+#[case::as_the_address_says(json!(null), true)]
+#[case::as_the_input_says(json!(false), false)]
+#[actix_web::test]
+async fn an_address_that_waits_counts_unless_the_input_says_otherwise(
+    #[case] inline: Value,
+    #[case] waits: bool,
+) {
+    let test = start(world());
+    let request = GraphqlRequest { inline: true, ..request(INLINE, json!({"inline": inline})) };
+    let executed = test.edge.graphql.execute(request, &Credentials::token("alice")).await;
+    let body = shown(&executed.response);
+    assert_eq!(body["data"]["aiAction"]["content"].is_string(), waits, "{body}");
+    assert_eq!(executed.opens.is_none(), waits);
+}
+
+#[actix_web::test]
+async fn an_inline_action_is_refused_where_nobody_may_wait() {
+    let test = start(world());
+    let parts = GraphqlParts {
+        entrance: test.edge.entrance.clone(),
+        catalogue: test.world.parts().catalogue,
+        flags: test.world.flags.clone(),
+        admission: test.edge.admission.clone(),
+        config: test.edge.graphql.parts.config.clone(),
+        advertised_version: String::new(),
+        needs_token: true,
+        allows_inline: false,
+    };
+    let graphql = Graphql::new(parts).unwrap();
+    let request = request(INLINE, json!({"inline": true}));
+    let body = shown(&graphql.execute(request, &Credentials::token("alice")).await.response);
+    assert!(body["errors"][0]["message"].as_str().unwrap().contains("graphql.inline"), "{body}");
+    assert_eq!(body["errors"][0]["extensions"]["code"], json!("invalid_input"));
+    assert!(test.world.models.calls().is_empty());
+}

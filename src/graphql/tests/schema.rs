@@ -43,6 +43,7 @@ async fn a_catalogue_that_does_not_fit_a_schema_is_refused() {
         config: GraphqlConfig::clone(&test.edge.graphql.parts.config),
         advertised_version: String::new(),
         needs_token: true,
+        allows_inline: false,
     };
     assert!(matches!(Graphql::new(parts), Err(BuildError::Catalogue(_))));
 }

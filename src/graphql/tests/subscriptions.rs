@@ -9,11 +9,11 @@ async fn a_subscriber_sees_the_answer_as_its_document_asks() {
     let variables = json!({"userId": "gid://gitlab/User/2", "c": "page"});
     let alice = identity(&test, "alice").await;
     let prepared = test.edge.graphql.subscribe(request(SUBSCRIBE, variables), &alice).await.unwrap();
-    insta::assert_snapshot!(
-        String::from_utf8_lossy(&prepared.first(Resume::Live)),
-        @r#"{"data":{"answer":null},"extensions":{"resume":"LIVE","subscribed":true}}"#
-    );
     let mut subscription = test.edge.entrance.subscribe(prepared.filter.clone()).await.unwrap();
+    insta::assert_snapshot!(
+        without_cursor(&prepared.first(&subscription)),
+        @r#"{"data":{"answer":null},"extensions":{"cursor":"[cursor]","resume":"LIVE","subscribed":true}}"#
+    );
     let executed = execute_with(&test, "alice", ASK, json!({"c": "page"})).await;
     let request_id = executed.opens.as_ref().unwrap().request_id().to_string();
     drop(executed);
@@ -23,16 +23,65 @@ async fn a_subscriber_sees_the_answer_as_its_document_asks() {
         let event = next(&mut subscription).await;
         let frame = prepared.render(&event).await;
         assert_eq!(frame, prepared.render(&event).await);
-        frames.push(String::from_utf8(frame.to_vec()).unwrap().replace(&request_id, "[request]"));
+        assert_eq!(cursor(&frame), event.cursor.to_string());
+        frames.push(without_cursor(&frame).replace(&request_id, "[request]"));
         if event.kind == EventKind::Final {
             break;
         }
     }
     insta::assert_snapshot!(frames.join("\n"), @r#"
-{"data":{"answer":{"requestId":"[request]","content":"**Hello**","contentHtml":null,"role":"ASSISTANT","chunkId":1,"errors":[],"type":null,"__typename":"AiMessage","extras":{"sources":[],"hasFeedback":false,"additionalContext":[]}}}}
-{"data":{"answer":{"requestId":"[request]","content":" world.","contentHtml":null,"role":"ASSISTANT","chunkId":2,"errors":[],"type":null,"__typename":"AiMessage","extras":{"sources":[],"hasFeedback":false,"additionalContext":[]}}}}
-{"data":{"answer":{"requestId":"[request]","content":"**Hello** world.","contentHtml":"<p><strong>Hello</strong> world.</p>\n","role":"ASSISTANT","chunkId":null,"errors":[],"type":null,"__typename":"AiMessage","extras":{"sources":[],"hasFeedback":false,"additionalContext":[]}}},"extensions":{"model":"fake/scripted"}}
+{"data":{"answer":{"requestId":"[request]","content":"**Hello**","contentHtml":null,"role":"ASSISTANT","chunkId":1,"errors":[],"type":null,"__typename":"AiMessage","extras":{"sources":[],"hasFeedback":false,"additionalContext":[]}}},"extensions":{"cursor":"[cursor]"}}
+{"data":{"answer":{"requestId":"[request]","content":" world.","contentHtml":null,"role":"ASSISTANT","chunkId":2,"errors":[],"type":null,"__typename":"AiMessage","extras":{"sources":[],"hasFeedback":false,"additionalContext":[]}}},"extensions":{"cursor":"[cursor]"}}
+{"data":{"answer":{"requestId":"[request]","content":"**Hello** world.","contentHtml":"<p><strong>Hello</strong> world.</p>\n","role":"ASSISTANT","chunkId":null,"errors":[],"type":null,"__typename":"AiMessage","extras":{"sources":[],"hasFeedback":false,"additionalContext":[]}}},"extensions":{"cursor":"[cursor]","model":"fake/scripted"}}
 "#);
+}
+
+fn cursor(frame: &[u8]) -> String {
+    let frame: Value = serde_json::from_slice(frame).unwrap();
+    frame["extensions"]["cursor"].as_str().unwrap_or_else(|| panic!("no cursor in {frame}")).to_owned()
+}
+
+/// A frame without what differs from run to run.
+fn without_cursor(frame: &[u8]) -> String {
+    String::from_utf8(frame.to_vec()).unwrap().replace(&cursor(frame), "[cursor]")
+}
+
+#[actix_web::test]
+async fn an_event_is_encoded_once_for_all_who_look_at_it_alike() {
+    let test = start(world());
+    let alice = identity(&test, "alice").await;
+    let subscribe = |query: &'static str| {
+        let (graphql, alice) = (test.edge.graphql.clone(), alice.clone());
+        async move { graphql.subscribe(request(query, json!({})), &alice).await.unwrap() }
+    };
+    let plain = "subscription { aiCompletionResponse(clientSubscriptionId: \"page\") { content } }";
+    let another = "subscription { aiCompletionResponse(clientSubscriptionId: \"page\") { chunkId } }";
+    let (one, two, other) = tokio::join!(subscribe(plain), subscribe(plain), subscribe(another));
+    let mut subscription = test.edge.entrance.subscribe(one.filter.clone()).await.unwrap();
+    drop(execute_with(&test, "alice", ASK, json!({"c": "page"})).await);
+    loop {
+        let event = next(&mut subscription).await;
+        let (first, second, otherwise) =
+            tokio::join!(one.render(&event), two.render(&event), other.render(&event));
+        assert_eq!(first.as_ptr(), second.as_ptr(), "the same bytes, not equal ones");
+        assert_ne!(first, otherwise);
+        if event.kind == EventKind::Final {
+            return;
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_cursor_that_is_none_is_refused_by_the_name_of_its_argument() {
+    let test = start(world());
+    let alice = identity(&test, "alice").await;
+    let query = "subscription($c: String) { aiCompletionResponse(aiAction: CHAT, after: $c) { content } }";
+    let refused = test.edge.graphql.subscribe(request(query, json!({"c": "7"})), &alice).await;
+    let refused = shown(&refused.err().unwrap());
+    assert_eq!(refused["errors"][0]["message"], json!("after is not a cursor of this server"));
+    assert_eq!(refused["errors"][0]["extensions"]["code"], json!("invalid_input"));
+    let absent = test.edge.graphql.subscribe(request(query, json!({"c": null})), &alice).await.unwrap();
+    assert_eq!(absent.after, None);
 }
 
 #[actix_web::test]

@@ -95,6 +95,13 @@ fn every_message_has_one_effect_in_every_state(#[case] text: &str, #[case] effec
     assert_eq!(outcome(Stage::Closed, Frame::Text(text)), "nothing");
 }
 
+#[test]
+fn a_resumption_that_cannot_be_understood_is_not_taken_for_none() {
+    let init = r#"{"type":"connection_init","payload":{"Authorization":"Bearer a","resume":{"C":"1"}}}"#;
+    let what = "`payload.resume` has a value that is not a cursor of this server";
+    assert_eq!(outcome(Stage::Opened, Frame::Text(init)), format!("close 4400 invalid message: {what}"));
+}
+
 #[rstest]
 #[case("", "not JSON")]
 #[case("{", "not JSON")]

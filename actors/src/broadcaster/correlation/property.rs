@@ -1,7 +1,10 @@
 //! Random lives of a few requests of a few users, against an oracle that is simple because it is slow:
 //! it keeps, for every subscription, the list of what is still to come.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use proptest::prelude::*;
 
@@ -28,6 +31,10 @@ enum Step {
     Acknowledge(usize, UserId),
     Read(usize, usize),
     Disconnect(usize),
+    /// A reader's connection breaks, and it subscribes again behind what it has read.
+    Reconnect(usize),
+    /// Somebody subscribes with a cursor that a reader was told, perhaps another user's.
+    Borrow(usize, UserId, Args),
     /// So many seconds pass, with a tick in each.
     Pass(u64),
 }
@@ -54,6 +61,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (request, user()).prop_map(|(r, user)| Step::Acknowledge(r, user)),
         6 => (0..8_usize, 1..4_000_usize).prop_map(|(s, bytes)| Step::Read(s, bytes)),
         1 => (0..8_usize).prop_map(Step::Disconnect),
+        3 => (0..8_usize).prop_map(Step::Reconnect),
+        1 => (0..8_usize, user(), args()).prop_map(|(s, user, args)| Step::Borrow(s, user, args)),
         1 => prop_oneof![Just(1), Just(61), Just(125)].prop_map(Step::Pass),
     ]
 }
@@ -83,7 +92,8 @@ struct Told {
     has_ended: bool,
     deadline: Option<Instant>,
     held: Vec<Said>,
-    published: Vec<Said>,
+    /// Each with its offset in the owner's log.
+    published: Vec<(u64, Said)>,
     bytes: usize,
     finished_at: Option<Instant>,
     acknowledged: bool,
@@ -112,6 +122,9 @@ struct Run {
     /// Finished and still kept, oldest first.
     kept: VecDeque<usize>,
     evictions: usize,
+    /// The newest offset of each user, and the newest that was removed.
+    offsets: HashMap<UserId, u64>,
+    removed: HashMap<UserId, u64>,
     readers: Vec<Reader>,
     now: Instant,
     last_deadline: Instant,
@@ -190,6 +203,8 @@ impl Run {
             requests: requests.collect(),
             kept: VecDeque::new(),
             evictions: 0,
+            offsets: HashMap::new(),
+            removed: HashMap::new(),
             readers: Vec::new(),
             now,
             last_deadline: now,
@@ -207,7 +222,7 @@ impl Run {
             Step::Chunk(r) => self.chunk(r),
             Step::End(r) => self.end(r),
             Step::Cancel(r, user) => self.cancel(r, user),
-            Step::Subscribe(user, args) => self.subscribe(user, args),
+            Step::Subscribe(user, args) => self.subscribe(user, args, None),
             Step::Acknowledge(r, user) => self.acknowledge(r, user),
             Step::Read(s, bytes) if !self.readers.is_empty() => {
                 let s = s % self.readers.len();
@@ -216,7 +231,17 @@ impl Run {
             Step::Disconnect(s) if !self.readers.is_empty() => {
                 self.readers.swap_remove(s % self.readers.len());
             }
-            Step::Read(..) | Step::Disconnect(_) => {}
+            Step::Reconnect(s) if !self.readers.is_empty() => {
+                let Reader { user, args, subscription, .. } =
+                    self.readers.swap_remove(s % self.readers.len());
+                self.subscribe(user, args, Some((user, subscription.cursor())));
+            }
+            Step::Borrow(s, user, args) if !self.readers.is_empty() => {
+                let reader = &self.readers[s % self.readers.len()];
+                let told = (reader.user, reader.subscription.cursor());
+                self.subscribe(user, args, Some(told));
+            }
+            Step::Read(..) | Step::Disconnect(_) | Step::Reconnect(_) | Step::Borrow(..) => {}
             Step::Pass(seconds) => (0..seconds).for_each(|_| self.pass_a_second()),
         }
         let live: usize = self.requests.iter().filter(|told| told.is_live).map(|told| told.bytes).sum();
@@ -308,7 +333,9 @@ impl Run {
 
     fn publish(&mut self, r: usize, said: Said) {
         let told = &mut self.requests[r];
-        told.published.push(said);
+        let offset = self.offsets.entry(told.address.owner).or_default();
+        *offset += 1;
+        told.published.push((*offset, said));
         for reader in &mut self.readers {
             if reader.user == told.address.owner && topics(&told.address, r, said.0).contains(&reader.args) {
                 reader.to_come[r].push_back(said);
@@ -331,6 +358,10 @@ impl Run {
         while let Some(r) = self.kept.front().copied().filter(|r| is_due(self, *r)) {
             self.kept.pop_front();
             self.evictions += 1;
+            let told = &self.requests[r];
+            let last = told.published.iter().map(|(offset, _)| *offset).max().unwrap_or_default();
+            let removed = self.removed.entry(told.address.owner).or_default();
+            *removed = last.max(*removed);
             for reader in &mut self.readers {
                 reader.has_lost |= !reader.to_come[r].is_empty();
             }
@@ -385,27 +416,58 @@ impl Run {
         } else {
             false
         };
-        let is_kept = told.is_live || self.kept.contains(&r);
-        let said = told.published.iter().filter(|said| {
-            (told.is_live || said.0 == EventKind::Final) && topics(&told.address, r, said.0).contains(args)
-        });
-        said.copied().filter(|_| shown && is_kept).collect()
+        let wanted = self.published_after(r, args, 0);
+        wanted.into_iter().filter(|said| shown && (told.is_live || said.0 == EventKind::Final)).collect()
     }
 
-    fn subscribe(&mut self, user: UserId, args: Args) {
+    /// What is kept of a request behind an offset and under these arguments.
+    fn published_after(&self, r: usize, args: &Args, after: u64) -> Vec<Said> {
+        let told = &self.requests[r];
+        let is_kept = told.is_live || self.kept.contains(&r);
+        let said = told.published.iter().filter(|(offset, said)| {
+            is_kept && *offset > after && topics(&told.address, r, said.0).contains(args)
+        });
+        said.map(|(_, said)| *said).collect()
+    }
+
+    /// A cursor proves that what this subscription would have been shown before it has arrived.
+    fn receive_before(&mut self, user: UserId, args: &Args, cursor: u64) {
+        for (r, told) in self.requests.iter_mut().enumerate() {
+            let is_before = told.published.last().is_some_and(|(offset, _)| *offset <= cursor);
+            let is_wanted = topics(&told.address, r, EventKind::Final).contains(args);
+            told.acknowledged |=
+                told.finished_at.is_some() && told.address.owner == user && is_before && is_wanted;
+        }
+    }
+
+    fn subscribe(&mut self, user: UserId, args: Args, after: Option<(UserId, Cursor)>) {
         let resource = args.resource.map(|id| GlobalId::of("Issue", id));
         let request = args.request.map(|r| self.requests[r].address.request_id);
         let page = args.page.map(ToOwned::to_owned);
         let filter = Filter::new(user, args.action, resource, page, request).unwrap();
-        let subscription = self.correlation.subscribe(filter, self.now);
+        let subscription = self.correlation.subscribe(filter, after.map(|(_, cursor)| cursor), self.now);
+        let own = after.filter(|(whose, _)| *whose == user).map(|(_, cursor)| cursor.offset);
+        if let Some(offset) = own {
+            self.receive_before(user, &args, offset);
+        }
+        let removed = self.removed.get(&user).copied().unwrap_or_default();
+        let resumed = own.filter(|offset| removed <= *offset);
         let to_come: Vec<VecDeque<Said>> = (0..REQUESTS)
             .map(|r| {
                 let is_own = self.requests[r].address.owner == user;
-                if is_own { self.replayed(r, &args).into() } else { VecDeque::new() }
+                match resumed {
+                    _ if !is_own => VecDeque::new(),
+                    Some(offset) => self.published_after(r, &args, offset).into(),
+                    None => self.replayed(r, &args).into(),
+                }
             })
             .collect();
         let replays = to_come.iter().any(|said| !said.is_empty());
-        assert_eq!(subscription.resume() == Resume::Replayed, replays);
+        if after.is_some() && resumed.is_none() {
+            assert_eq!(subscription.resume(), Resume::Reset, "a hole that is not told");
+        } else {
+            assert_eq!(subscription.resume() == Resume::Replayed, replays);
+        }
         self.readers.push(Reader {
             user,
             args,
@@ -413,7 +475,7 @@ impl Run {
             to_come,
             has_lost: false,
             evictions_before: self.evictions,
-            last_offset: 0,
+            last_offset: resumed.unwrap_or_default(),
         });
     }
 
@@ -438,8 +500,8 @@ impl Run {
 
 fn check(reader: &mut Reader, requests: &[Told], event: &Event) {
     assert_eq!(event.owner(), reader.user, "somebody else's");
-    assert!(event.offset > reader.last_offset, "out of order");
-    reader.last_offset = event.offset;
+    assert!(event.offset() > reader.last_offset, "out of order");
+    reader.last_offset = event.offset();
     let r = requests.iter().position(|told| told.address.request_id == event.request_id()).unwrap();
     let said = (event.kind, event.message.chunk_id);
     assert_eq!(
