@@ -128,8 +128,7 @@ impl Listener {
             frame.pointer("/payload/data/aiCompletionResponse").context("a frame without a message")?;
         let extensions = frame.pointer("/payload/extensions");
         if message.is_null() {
-            let resume = extensions.and_then(|extensions| extensions.get("resume")?.as_str());
-            if resume != Some("RESET") {
+            if !is_unknown(extensions) {
                 return Ok(Event::Other);
             }
             self.ledger.note(Fact::Unknown { subscriber });
@@ -165,6 +164,13 @@ impl Topic {
             Self::Chats => json!({ "aiAction": "CHAT" }),
         }
     }
+}
+
+/// Whether the word that a subscription stands says that nothing is known of what it is to. Later on the same word
+/// means that an answer begins again.
+fn is_unknown(extensions: Option<&Value>) -> bool {
+    let says = |name: &str, value: Value| extensions.and_then(|all| all.get(name)) == Some(&value);
+    says("subscribed", json!(true)) && says("resume", json!("RESET"))
 }
 
 /// A message as the ledger keeps it.
@@ -209,6 +215,13 @@ mod tests {
         assert_eq!(outcome(whole(&json!(["cancelled"]), &json!({}))), CANCELLED);
         let failure = json!({ "failure": { "code": "interrupted" } });
         assert_eq!(outcome(whole(&json!(["again"]), &failure)), "interrupted");
+    }
+
+    #[test]
+    fn an_answer_that_begins_again_is_not_unknown() {
+        assert!(is_unknown(Some(&json!({ "subscribed": true, "resume": "RESET" }))));
+        assert!(!is_unknown(Some(&json!({ "subscribed": true, "resume": "LIVE" }))));
+        assert!(!is_unknown(Some(&json!({ "resume": "RESET", "requestId": "r" }))));
     }
 
     #[test]
