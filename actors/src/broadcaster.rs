@@ -49,7 +49,6 @@ pub struct Await {
 /// What a client that waited has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Granted {
-    pub owner: UserId,
     /// An earlier one than was awaited, when its client has asked the same before.
     pub request_id: RequestId,
     /// Before everything there is and will be of it; `None` when nothing is kept of it any more.

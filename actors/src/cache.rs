@@ -308,7 +308,7 @@ impl Handler<Authorized> for Cache {
         }
         let (stores, back) = (self.stores.clone(), ctx.address().recipient());
         if !request.origin.is_recovered() {
-            self.ledger.accepting(authorized.caller().user.id, request);
+            self.ledger.accepting(authorized.caller().user.id, request, authorized.clearance());
         }
         self.desk.work(Some(request.id), async move {
             let journalled = stores.accept(authorized).await;

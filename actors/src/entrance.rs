@@ -17,13 +17,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     action::Action,
     auth::Identify,
-    broadcaster::{Acknowledge, Await, Cancel, Cursor, Filter, Granted, Opened, Subscribe, Subscription},
+    broadcaster::{Acknowledge, Await, Cancel, Cursor, Granted, Opened, Subscribe},
     cache::ReadConversation,
     clock::{Clock, Deadline},
     feature_flag::WhichEnabled,
     permits::Permit,
-    policy::WhichAllowed,
-    ports::{Caller, Credentials, IdempotencyKey, Identity},
+    policy::{LookAgain, WhichAllowed},
+    ports::{Caller, Credentials, IdempotencyKey, Identity, LicenceSource},
     protocol::{
         ChatMessage, Failure, GlobalId, Hop, Origin, Request, RequestId, Submitted, UserId, deliver, forward,
     },
@@ -31,8 +31,10 @@ use crate::{
 };
 
 mod direct_stream;
+mod reader;
 
 pub use direct_stream::DirectStream;
+pub use reader::Reader;
 
 /// How long the supervisor may take to say how the tree is.
 const INSPECTION: Duration = Duration::from_secs(1);
@@ -43,6 +45,7 @@ pub struct Entrance {
     pub(crate) identify: Recipient<Identify>,
     pub(crate) which_enabled: Recipient<WhichEnabled>,
     pub(crate) which_allowed: Recipient<WhichAllowed>,
+    pub(crate) look_again: Recipient<LookAgain>,
     pub(crate) read_conversation: Recipient<ReadConversation>,
     pub(crate) awaits: Recipient<Await>,
     pub(crate) opened: Recipient<Opened>,
@@ -53,7 +56,9 @@ pub struct Entrance {
     pub(crate) has_room: Arc<AtomicBool>,
     pub(crate) heart: Arc<Heart>,
     pub(crate) clock: Clock,
+    pub(crate) licences: Arc<dyn LicenceSource>,
     pub(crate) deadline: Duration,
+    pub(crate) clearance_lifetime: Duration,
 }
 
 /// What a client wants done.
@@ -132,16 +137,11 @@ impl Entrance {
     /// # Errors
     /// The refusal of whichever actor refused it.
     pub async fn ask(&self, ask: Ask) -> Result<Gate, Refusal> {
-        self.submit(ask, CancellationToken::new(), Origin::Asked).await.map(|(gate, _)| gate)
+        self.submit(ask, CancellationToken::new(), Origin::Asked).await
     }
 
-    /// Sends a request down the pipeline, to be cancelled by `cancel`. Returns whose it is when it is accepted.
-    async fn submit(
-        &self,
-        ask: Ask,
-        cancel: CancellationToken,
-        origin: Origin,
-    ) -> Result<(Gate, UserId), Refusal> {
+    /// Sends a request down the pipeline, to be cancelled by `cancel`.
+    async fn submit(&self, ask: Ask, cancel: CancellationToken, origin: Origin) -> Result<Gate, Refusal> {
         let request_id = RequestId::new();
         let deadline = Deadline::after(&self.clock, self.deadline);
         let (reply, accepted) = oneshot::channel();
@@ -162,9 +162,9 @@ impl Entrance {
         };
         forward(&self.submitted, Submitted { request, credentials: ask.credentials });
         match accepted.await {
-            Ok(Ok(Granted { owner, request_id: granted, cursor })) => {
+            Ok(Ok(Granted { request_id: granted, cursor })) => {
                 let opened = (granted == request_id).then(|| self.opened.clone());
-                Ok((Gate { request_id: granted, cursor, opened }, owner))
+                Ok(Gate { request_id: granted, cursor, opened })
             }
             Ok(Err(failure)) => Err(Refusal { request_id, failure }),
             Err(_) => {
@@ -173,26 +173,6 @@ impl Entrance {
                 Err(Refusal { request_id, failure: Failure::internal(Hop::Broadcaster) })
             }
         }
-    }
-
-    /// Subscribes to what `filter` selects.
-    ///
-    /// # Errors
-    /// `internal` when the Broadcaster lost the message.
-    pub async fn subscribe(&self, filter: Filter) -> Result<Subscription, Failure> {
-        self.subscribe_after(filter, None).await
-    }
-
-    /// Subscribes to what `filter` selects, for a reader who has come as far as `after` already.
-    ///
-    /// # Errors
-    /// `internal` when the Broadcaster lost the message.
-    pub async fn subscribe_after(
-        &self,
-        filter: Filter,
-        after: Option<Cursor>,
-    ) -> Result<Subscription, Failure> {
-        self.subscribe.send(Subscribe { filter, after }).await.map_err(lost(Hop::Broadcaster))
     }
 
     /// `owner` has received the finals of these requests.

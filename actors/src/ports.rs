@@ -217,9 +217,12 @@ pub trait Directory: Send + Sync {
 }
 
 /// Knows what has been bought.
-pub trait LicenceSource: Send + Sync {
+pub trait LicenceSource: Send + Sync + std::fmt::Debug {
     /// Whether the licence that governs `namespace` contains what `action` needs.
     fn entitlement(&self, namespace: &RootNamespace, action: &Action) -> Entitlement;
+
+    /// Another number whenever what it knows has changed. That time passes is no change.
+    fn version(&self) -> u64;
 }
 
 /// What a licence says about one action in one namespace.
@@ -260,7 +263,9 @@ impl AcceptedRecord {
             owner: self.owner,
             action: self.action.clone(),
             resource_id: self.resource_id.clone(),
+            project_id: self.project_id.clone(),
             client_subscription_id: self.client_subscription_id.clone(),
+            clearance: None,
         }
     }
 }
@@ -272,6 +277,7 @@ pub struct TerminalRecord {
     pub owner: UserId,
     pub action: String,
     pub resource_id: Option<GlobalId>,
+    pub project_id: Option<GlobalId>,
     pub client_subscription_id: Option<String>,
     pub outcome: Outcome,
     /// `provider/model`, when one was asked.
@@ -289,7 +295,9 @@ impl TerminalRecord {
             owner: self.owner,
             action: self.action.clone(),
             resource_id: self.resource_id.clone(),
+            project_id: self.project_id.clone(),
             client_subscription_id: self.client_subscription_id.clone(),
+            clearance: None,
         }
     }
 }

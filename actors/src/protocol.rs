@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{action::Action, clock::Deadline, permits::Permit, slash_command::SlashCommand};
+use crate::{
+    action::Action, clock::Deadline, permits::Permit, policy::Clearance, slash_command::SlashCommand,
+};
 
 mod failure;
 mod global_id;
@@ -130,7 +132,7 @@ impl Request {
     }
 }
 
-/// Whose a request is and what it is about: all that decides where its messages go.
+/// Whose a request is and what it is about: all that decides where its messages go, and whether they may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     pub request_id: RequestId,
@@ -138,7 +140,11 @@ pub struct Address {
     /// The action's name.
     pub action: String,
     pub resource_id: Option<GlobalId>,
+    /// The project of a resource that is a commit.
+    pub project_id: Option<GlobalId>,
     pub client_subscription_id: Option<String>,
+    /// Under which it was let through; `None` when that is not known any more.
+    pub clearance: Option<Clearance>,
 }
 
 impl Address {
@@ -149,8 +155,16 @@ impl Address {
             owner,
             action: request.action.name.clone(),
             resource_id: request.resource_id.clone(),
+            project_id: request.project_id.clone(),
             client_subscription_id: request.client_subscription_id.clone(),
+            clearance: None,
         }
+    }
+
+    /// What the request is about, as a directory is asked for it.
+    pub(crate) fn resource(&self) -> Option<crate::ports::ResourceName> {
+        let id = self.resource_id.clone()?;
+        Some(crate::ports::ResourceName { id, project: self.project_id.clone() })
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     entrance::Ask,
     limits::Limits,
     permits::Permits,
-    ports::{Credentials, User},
+    ports::{Caller, Credentials, User},
     prompt::{PromptTemplate, PromptText, PromptVersion, WrittenPrompt},
     protocol::{ChatMessage, MessageId, Origin, Request, RequestId, Role, UserId},
     supervisor::{Inspector, Parts},
@@ -85,6 +85,14 @@ fn content() -> InputField {
 #[must_use]
 pub fn a_user(id: u64, username: &str) -> User {
     User { id: UserId(id), username: username.to_owned(), name: username.to_owned(), admin: false }
+}
+
+/// The user with this id, with a token.
+#[must_use]
+pub fn a_caller(id: UserId) -> Caller {
+    let username = format!("user-{id}");
+    let credentials = Some(Credentials::token(username.as_str()));
+    Caller { user: a_user(id.0, &username), credentials }
 }
 
 #[must_use]

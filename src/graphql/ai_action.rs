@@ -143,7 +143,7 @@ fn payload_field(name: &str, type_ref: TypeRef, read: fn(&Payload) -> Option<Val
 
 async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
     let (parts, call) = (call::parts(context)?, call::call(context)?);
-    let owner = call.identity()?.user.id;
+    let caller = call.caller(call.identity()?);
     let input = context.args.try_get("input")?;
     let Value::Object(input) = input.as_value() else {
         return Err(error::unfit_argument("input", AI_ACTION_INPUT));
@@ -178,7 +178,7 @@ async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
         Ok(gate) => {
             let (request_id, cursor) = (gate.request_id(), gate.cursor());
             let answer = if waits {
-                Some(inline_answer::wait(&parts.entrance, owner, gate).await)
+                Some(inline_answer::wait(&parts.entrance, caller, gate).await)
             } else {
                 call.opens(gate);
                 None

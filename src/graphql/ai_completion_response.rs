@@ -22,7 +22,8 @@ use async_graphql::{
     value,
 };
 use duologue_actors::{
-    broadcaster::{Cursor, Event, EventKind, Filter, Resume, Subscription as Place},
+    broadcaster::{Cursor, Event, EventKind, Filter, Resume},
+    entrance::Reader,
     ports::Identity,
     protocol::{ChatMessage, Code, Failure, GlobalId, Hop},
 };
@@ -175,8 +176,8 @@ impl Prepared {
 
     /// The first frame of the subscription: there is nothing yet, and what came before is replayed or not.
     #[must_use]
-    pub fn first(&self, place: &Place) -> Bytes {
-        let resume = match place.resume() {
+    pub fn first(&self, reader: &Reader) -> Bytes {
+        let resume = match reader.resume() {
             Resume::Live => "LIVE",
             Resume::Replayed => "REPLAYED",
             Resume::Reset => RESET,
@@ -184,7 +185,7 @@ impl Prepared {
         let response = Response::new(self.inner.nothing())
             .extension("subscribed", value!(true))
             .extension(RESUME, value!(resume))
-            .extension(CURSOR, value!(place.cursor().to_string()));
+            .extension(CURSOR, value!(reader.cursor().to_string()));
         error::to_bytes(&response)
     }
 

@@ -5,7 +5,10 @@
 
 use std::{
     io::ErrorKind,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -101,6 +104,8 @@ pub fn status(config: &Config, now: SystemTime) -> Status {
 pub(super) struct Instance {
     config: LicenceConfig,
     current: ArcSwap<Reading>,
+    /// How often that has become another one.
+    changes: AtomicU64,
 }
 
 /// What was found on the disk and what it is worth, apart from the time.
@@ -130,7 +135,12 @@ enum Text {
 impl Instance {
     pub fn load(config: LicenceConfig) -> Self {
         let reading = judged(&config, look(&config), None);
-        Self { config, current: ArcSwap::from_pointee(reading) }
+        Self { config, current: ArcSwap::from_pointee(reading), changes: AtomicU64::new(0) }
+    }
+
+    /// Another number whenever the file says something else.
+    pub fn version(&self) -> u64 {
+        self.changes.load(Relaxed)
     }
 
     /// The licence, if one is good at `now`.
@@ -164,6 +174,7 @@ impl Instance {
         if found != before.found {
             let reading = judged(&self.config, found, before.verdict.as_ref().ok());
             self.current.store(Arc::new(reading));
+            self.changes.fetch_add(1, Relaxed);
         }
     }
 

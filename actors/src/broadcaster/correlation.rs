@@ -110,7 +110,7 @@ impl Correlation {
         let waiter = self.awaited.remove(&request_id);
         let owner = admitted.address.owner;
         let log = self.log(owner);
-        let granted = Granted { owner, request_id, cursor: Some(log.end()) };
+        let granted = Granted { request_id, cursor: Some(log.end()) };
         let client_waits = waiter.is_some_and(|waiter| waiter.reply.send(Ok(granted)).is_ok());
         let gate = Gate::Closed { held: Vec::new(), has_ended: false };
         let live = Live {
@@ -172,7 +172,7 @@ impl Correlation {
             Recorded::Refused { request_id, failure } => self.answer(request_id, Err(failure)),
             Recorded::Repeats { request_id, owner, earlier } => {
                 let cursor = self.before(owner, earlier);
-                self.answer(request_id, Ok(Granted { owner, request_id: earlier, cursor }));
+                self.answer(request_id, Ok(Granted { request_id: earlier, cursor }));
             }
             Recorded::Terminal(terminal) => {
                 // Ended before anybody could say that it is accepted: for its client it never was.

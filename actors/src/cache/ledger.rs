@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Deadline,
     limits::CACHE_GRACE,
+    policy::Clearance,
     protocol::{Address, Ended, Failure, Hop, Request, RequestId, UserId},
 };
 
@@ -69,9 +70,9 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// A request passed its checks and is about to be journalled.
-    pub(super) fn accepting(&mut self, owner: UserId, request: &Request) {
+    pub(super) fn accepting(&mut self, owner: UserId, request: &Request, clearance: Clearance) {
         let entry = Entry {
-            address: Address::of(owner, request),
+            address: Address { clearance: Some(clearance), ..Address::of(owner, request) },
             is_journalled: request.origin.is_journalled(),
             keeps_conversation: request.keeps_conversation(),
             cancel: request.cancel.clone(),

@@ -63,6 +63,7 @@ pub(crate) fn terminal(address: Address, ended: Ended, now: SystemTime) -> Termi
         owner: address.owner,
         action: address.action,
         resource_id: address.resource_id,
+        project_id: address.project_id,
         client_subscription_id: address.client_subscription_id,
         outcome: ended.outcome,
         model: ended.model,

@@ -233,4 +233,8 @@ impl LicenceSource for FakeLicences {
         let granted = namespace.plan.is_some() && !self.withdrawn.load(SeqCst);
         Entitlement { granted, because: "as the test has it".to_owned() }
     }
+
+    fn version(&self) -> u64 {
+        u64::from(self.withdrawn.load(SeqCst))
+    }
 }

@@ -18,7 +18,8 @@ async fn killed_in_flight(world: &World) -> RequestId {
 async fn final_after_restart(world: &World, request_id: RequestId) -> (Tree, Arc<Event>) {
     let tree = start(world);
     tree.recovered().await;
-    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
+    let mut subscription =
+        tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, request_id)).await.unwrap();
     let last = to_the_final(&mut subscription).await.pop().unwrap();
     (tree, last)
 }
@@ -66,7 +67,8 @@ async fn a_panic_while_the_journal_is_taken_over_loses_nothing_and_counts_no_int
         let code = last.failure.as_ref().map(|failure| failure.code);
         let expected = one.contains(&(actor, message)).then_some(Code::Internal);
         assert_eq!(code, expected, "{actor} at {message}");
-        let mut replay = tree.entrance().subscribe(everything_of(ALICE, finished)).await.unwrap();
+        let mut replay =
+            tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, finished)).await.unwrap();
         assert_eq!(to_the_final(&mut replay).await.len(), 1, "{actor} at {message}");
     }
 }
@@ -155,9 +157,10 @@ async fn a_directory_that_is_down_at_the_restart_only_delays_the_answer() {
     world.directory.is_down.store(true, SeqCst);
     let tree = start(&world);
     tree.recovered().await;
-    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
+    let mut subscription =
+        tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, request_id)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(10)).await;
-    assert!(subscription.read(1 << 20).is_empty());
+    assert!(subscription.read(1 << 20).await.is_empty());
     world.directory.is_down.store(false, SeqCst);
     assert_eq!(text(&to_the_final(&mut subscription).await), "Hello world.");
 }
@@ -173,7 +176,8 @@ async fn a_request_that_waits_to_run_again_can_be_cancelled() {
         world.permits = duologue_actors::permits::Permits::new(usize::from(directory_is_down));
         let tree = start(&world);
         tree.recovered().await;
-        let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
+        let mut subscription =
+            tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, request_id)).await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
         tree.entrance().cancel(ALICE, request_id).await.unwrap();
         let started = Instant::now();
@@ -189,7 +193,7 @@ async fn what_is_not_kept_any_more_is_answered_with_a_reset_and_not_with_silence
     let tree = start(&world);
     let request_id = answer(&world, tree.entrance(), "alice", ALICE).await[0].request_id();
     let resume = async |owner: UserId| {
-        tree.entrance().subscribe(everything_of(owner, request_id)).await.unwrap().resume()
+        tree.entrance().subscribe(a_caller(owner), everything_of(owner, request_id)).await.unwrap().resume()
     };
     assert_eq!(resume(ALICE).await, Resume::Replayed);
     assert_eq!(resume(UserId(3)).await, Resume::Reset, "another user's request does not exist");

@@ -2,10 +2,10 @@
 
 use actix_web::rt;
 use duologue_actors::{
-    ports::{Credentials, Identity},
+    ports::{self, Credentials, Identity},
     protocol::{Code, Failure},
 };
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     super::{
@@ -24,7 +24,25 @@ pub(super) type Answered = (Credentials, Result<Identity, Failure>);
 pub(super) struct Caller {
     pub identity: Identity,
     pub credentials: Credentials,
+    known: watch::Sender<ports::Caller>,
     _seat: Seat,
+}
+
+impl Caller {
+    fn new(identity: Identity, credentials: Credentials, seat: Seat) -> Self {
+        let known = ports::Caller { user: identity.user.clone(), credentials: Some(credentials.clone()) };
+        Self { identity, credentials, known: watch::Sender::new(known), _seat: seat }
+    }
+
+    /// Who it is for those who read for them, also when they are known anew.
+    pub(super) fn known(&self) -> watch::Receiver<ports::Caller> {
+        self.known.subscribe()
+    }
+
+    fn is_known_anew(&mut self, identity: Identity) {
+        self.known.send_modify(|known| known.user = identity.user.clone());
+        self.identity = identity;
+    }
 }
 
 impl Session {
@@ -63,7 +81,7 @@ impl Session {
         match Finding::of(&caller.identity, verified.map(|(_, verdict)| verdict)) {
             Finding::Good(identity) => {
                 let expires = self.shared.expiry(&identity);
-                caller.identity = identity;
+                caller.is_known_anew(identity);
                 SecondVerdict::Good { expires }
             }
             Finding::NotGood => SecondVerdict::NotGood,
@@ -77,7 +95,7 @@ impl Session {
             return Verdict::TooManyConnections;
         };
         let expires = self.shared.expiry(&identity);
-        self.caller = Some(Caller { identity, credentials, _seat: seat });
+        self.caller = Some(Caller::new(identity, credentials, seat));
         Verdict::Welcome { expires }
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     clock::Clock,
     protocol::{Origin, Outcome},
-    testing::{a_request, an_action},
+    testing::{FakeLicences, a_request, an_action},
 };
 
 /// A request's states, as the ledger knows them.
@@ -40,7 +40,7 @@ fn ledger(was: Was) -> (Ledger, RequestId) {
     let (mut ledger, request) = (Ledger::default(), a_request(&an_action("chat"), &Clock::system()));
     let id = request.id;
     if was != Unknown {
-        ledger.accepting(UserId(2), &request);
+        ledger.accepting(UserId(2), &request, Clearance::now(&FakeLicences::default()));
     }
     if was == AcceptingEnded {
         assert!(matches!(ledger.ended(completed(id, "first")), Verdict::Nothing));
@@ -200,7 +200,7 @@ fn streamed_and_ending() -> (Ledger, RequestId) {
     let mut request = a_request(&an_action("chat"), &Clock::system());
     request.origin = Origin::Streamed;
     let mut ledger = Ledger::default();
-    ledger.accepting(UserId(2), &request);
+    ledger.accepting(UserId(2), &request, Clearance::now(&FakeLicences::default()));
     assert!(matches!(ledger.accepted(request.id), Acceptance::GoesOn));
     assert!(matches!(ledger.ended(completed(request.id, "first")), Verdict::Write(_)));
     (ledger, request.id)
