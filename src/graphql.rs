@@ -44,6 +44,10 @@ mod schema;
 mod tests;
 pub mod timestamp;
 
+pub use ai_completion_response::resume_name;
+pub use ai_message::role_name;
+pub use fingerprint::of_json as fingerprint_of;
+
 pub use ai_completion_response::Prepared;
 use call::Call;
 pub use call::Rejection;

@@ -17,6 +17,7 @@
 
 pub mod action_cable;
 pub mod chaos;
+pub mod event_stream;
 pub mod fake_provider;
 pub mod gitlab;
 pub mod google;

@@ -177,14 +177,9 @@ impl Prepared {
     /// The first frame of the subscription: there is nothing yet, and what came before is replayed or not.
     #[must_use]
     pub fn first(&self, reader: &Reader) -> Bytes {
-        let resume = match reader.resume() {
-            Resume::Live => "LIVE",
-            Resume::Replayed => "REPLAYED",
-            Resume::Reset => RESET,
-        };
         let response = Response::new(self.inner.nothing())
             .extension("subscribed", value!(true))
-            .extension(RESUME, value!(resume))
+            .extension(RESUME, value!(resume_name(reader.resume())))
             .extension(CURSOR, value!(reader.cursor().to_string()));
         error::to_bytes(&response)
     }
@@ -224,6 +219,16 @@ impl Prepared {
         let goes_on = !matches!(event.kind, EventKind::Final) && response.errors.is_empty();
         *place = goes_on.then_some(rendering);
         response
+    }
+}
+
+/// How a subscription begins, as clients are told.
+#[must_use]
+pub fn resume_name(resume: Resume) -> &'static str {
+    match resume {
+        Resume::Live => "LIVE",
+        Resume::Replayed => "REPLAYED",
+        Resume::Reset => RESET,
     }
 }
 

@@ -35,7 +35,8 @@ pub(super) fn value<'a>(message: Arc<ChatMessage>) -> FieldValue<'a> {
 }
 
 /// `USER` as in [`AI_MESSAGE_ROLE`].
-pub(super) fn role_name(role: Role) -> &'static str {
+#[must_use]
+pub fn role_name(role: Role) -> &'static str {
     match role {
         Role::User => "USER",
         Role::Assistant => "ASSISTANT",

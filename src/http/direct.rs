@@ -6,11 +6,11 @@ use std::sync::Arc;
 use duologue_actors::{
     action::Action,
     broadcaster::{Event, EventKind},
-    entrance::{Ask, DirectStream},
-    ports::Credentials,
-    protocol::{Code, Exchange, Failure, GlobalId, Hop},
+    entrance::{Ask, DirectStream, Gate, Refusal},
+    ports::{Credentials, IdempotencyKey},
+    protocol::{Code, Exchange, Failure, GlobalId, Hop, RequestId},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{reception, server::Edge};
 
@@ -26,6 +26,19 @@ pub(super) struct Order {
     pub brought: Option<Vec<Exchange>>,
 }
 
+impl Order {
+    /// Everything that makes it what it is.
+    pub(super) fn asked(&self) -> Value {
+        json!({
+            "action": self.action.name,
+            "input": self.input,
+            "resource": self.resource_id,
+            "project": self.project_id,
+            "page": self.client_subscription_id,
+        })
+    }
+}
+
 /// A whole answer.
 pub(super) struct Answer {
     pub content: String,
@@ -33,46 +46,74 @@ pub(super) struct Answer {
     pub model: Option<String>,
 }
 
-/// Sends the order down the pipeline; returns when it is accepted.
+/// Sends the order down the pipeline; returns when it is accepted. It ends with whoever waits for it.
 pub(super) async fn ask(
     edge: &Edge,
     credentials: Credentials,
-    order: Order,
+    mut order: Order,
     platform_origin: &'static str,
 ) -> Result<DirectStream, Failure> {
-    let name = order.action.name.clone();
-    let asked = enter(edge, credentials, order, platform_origin).await;
-    reception::count(&name, asked.as_ref().err());
-    asked
+    let brought = order.brought.take();
+    enter(
+        edge,
+        credentials,
+        order,
+        platform_origin,
+        None,
+        DirectStream::request_id,
+        async |ask| match brought {
+            Some(brought) => edge.entrance.stream_of(ask, brought).await,
+            None => edge.entrance.stream(ask).await,
+        },
+    )
+    .await
 }
 
-async fn enter(
+/// The same for whoever may come back for the answer: it is promised, as that of `aiAction` is.
+pub(super) async fn accept(
     edge: &Edge,
     credentials: Credentials,
     order: Order,
     platform_origin: &'static str,
-) -> Result<DirectStream, Failure> {
-    let permit = edge.admission.admit()?;
-    let Order { action, input, resource_id, project_id, client_subscription_id, brought } = order;
+    key: Option<IdempotencyKey>,
+) -> Result<Gate, Failure> {
+    let send = async |ask| edge.entrance.ask(ask).await;
+    enter(edge, credentials, order, platform_origin, key, Gate::request_id, send).await
+}
+
+/// Takes a place for the order, has it sent, and notes how it was received.
+async fn enter<T>(
+    edge: &Edge,
+    credentials: Credentials,
+    order: Order,
+    platform_origin: &'static str,
+    idempotency_key: Option<IdempotencyKey>,
+    request_id: fn(&T) -> RequestId,
+    send: impl AsyncFnOnce(Ask) -> Result<T, Refusal>,
+) -> Result<T, Failure> {
+    let Order { action, input, resource_id, project_id, client_subscription_id, .. } = order;
     let name = action.name.clone();
-    let ask = Ask {
-        credentials,
-        action,
-        input,
-        resource_id,
-        project_id,
-        client_subscription_id,
-        platform_origin: Some(platform_origin.to_owned()),
-        idempotency_key: None,
-        permit,
+    let asked = match edge.admission.admit() {
+        Err(failure) => Err(failure),
+        Ok(permit) => {
+            let ask = Ask {
+                credentials,
+                action,
+                input,
+                resource_id,
+                project_id,
+                client_subscription_id,
+                platform_origin: Some(platform_origin.to_owned()),
+                idempotency_key,
+                permit,
+            };
+            let received = send(ask).await;
+            reception::log(&name, Some(platform_origin), received.as_ref().map(request_id));
+            received.map_err(|refusal| refusal.failure)
+        }
     };
-    let streamed = match brought {
-        Some(brought) => edge.entrance.stream_of(ask, brought).await,
-        None => edge.entrance.stream(ask).await,
-    };
-    let received = streamed.as_ref().map(DirectStream::request_id);
-    reception::log(&name, Some(platform_origin), received);
-    streamed.map_err(|refusal| refusal.failure)
+    reception::count(&name, asked.as_ref().err());
+    asked
 }
 
 /// The input of `action` in which everything is null but what is given.

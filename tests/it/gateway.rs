@@ -11,7 +11,7 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{ALICE, MALLORY, ask_to_the_end, chat, home, messages, start};
+use crate::support::{ALICE, MALLORY, answered_by, ask_to_the_end, chat, home, messages, start};
 
 fn request(server: &TestServer, path: &str, token: &str, body: &Value) -> RequestBuilder {
     let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
@@ -116,11 +116,7 @@ async fn a_monitor_hears_what_the_gateway_says() {
 /// A server whose model is a scripted provider.
 async fn asking_of(provider: &FakeProvider) -> TestServer {
     let mut home = home();
-    home.write("key", "sk-test").unwrap();
-    let openai = json!({"kind": "openai", "base_url": provider.url(), "api_key_file": "key"});
-    home.set("providers", "scripted", openai).unwrap();
-    home.set("models", "scripted", json!({"provider": "scripted", "model": "scripted"})).unwrap();
-    home.set("feature_settings", "default", json!(["scripted"])).unwrap();
+    answered_by(&mut home, provider);
     home.serve().await.unwrap()
 }
 

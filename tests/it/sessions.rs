@@ -3,7 +3,7 @@
 use duologue_harness::{
     graphql::{Reply, send},
     oidc::{OidcIssuer, now},
-    server::TestServer,
+    server::{Home, TestServer},
     transport_ws::HandshakeError,
 };
 use serde_json::{Value, json};
@@ -12,8 +12,14 @@ use crate::support::{ALICE, ISSUE, answer, ask, home, socket, subscribe, summari
 
 /// A server that takes Alice's JWTs of one issuer and looks at them, and at its keys, every second.
 async fn watchful_server() -> (OidcIssuer, TestServer) {
+    watchful_server_with(|_| ()).await
+}
+
+/// The same in a folder that is prepared otherwise too.
+pub async fn watchful_server_with(prepare: impl FnOnce(&mut Home)) -> (OidcIssuer, TestServer) {
     let issuer = OidcIssuer::start().await.unwrap();
     let mut home = home();
+    prepare(&mut home);
     home.set("auth", "issuers", json!([issuer.url()])).unwrap();
     for (key, value) in [("recheck_seconds", 1), ("jwks_refresh_seconds", 1), ("leeway_seconds", 0)] {
         home.set("auth", key, value).unwrap();
@@ -24,7 +30,7 @@ async fn watchful_server() -> (OidcIssuer, TestServer) {
     (issuer, home.serve().await.unwrap())
 }
 
-fn token(issuer: &OidcIssuer, more: &Value) -> String {
+pub fn token(issuer: &OidcIssuer, more: &Value) -> String {
     let mut claims = json!({"sub": "u-alice", "scopes": ["summarize_comments"]});
     claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     issuer.mint(&claims).unwrap()

@@ -210,9 +210,9 @@ impl Correlation {
         let log = self.log(filter.owner());
         let is_known = filter.request_id().is_none_or(|id| self.owner(id) == Some(filter.owner()));
         let resumed = after.and_then(|after| log.resume(&filter, after));
-        let is_whole = is_known && after.is_some() == resumed.is_some();
+        let is_resumed = after.is_some() == resumed.is_some();
         let replay = resumed.unwrap_or_else(|| log.replay(&filter, self.limits.unaddressed_replay, now));
-        Subscription::new(log, filter, replay, is_whole)
+        Subscription::new(log, filter, replay, is_known, is_resumed)
     }
 
     /// Where an earlier request of `owner` begins, or will begin when its gate opens; `None` when nothing is

@@ -32,23 +32,37 @@ pub struct Subscription {
     next: u64,
     head: watch::Receiver<u64>,
     resume: Resume,
+    is_known: bool,
     has_hole: bool,
 }
 
 impl Subscription {
-    pub(super) fn new(log: Arc<UserLog>, filter: Filter, replay: Replay, is_whole: bool) -> Self {
-        let resume = match (is_whole, replay.is_empty()) {
+    /// `is_known` of what its filter names, and `is_resumed` where its reader wants to be.
+    pub(super) fn new(
+        log: Arc<UserLog>,
+        filter: Filter,
+        replay: Replay,
+        is_known: bool,
+        is_resumed: bool,
+    ) -> Self {
+        let resume = match (is_known && is_resumed, replay.is_empty()) {
             (false, _) => Resume::Reset,
             (true, true) => Resume::Live,
             (true, false) => Resume::Replayed,
         };
         let head = log.head();
-        Self { next: replay.start, head, log, filter, replay, resume, has_hole: false }
+        Self { next: replay.start, head, log, filter, replay, resume, is_known, has_hole: false }
     }
 
     #[must_use]
     pub fn resume(&self) -> Resume {
         self.resume
+    }
+
+    /// Whether the request it names is in flight or kept; so is what names none.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.is_known
     }
 
     /// Behind everything that has been read: a subscription made after it misses nothing.

@@ -7,7 +7,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{Ask, Entrance, Reader, Refusal};
 use crate::{
     action::OnDisconnect,
-    broadcaster::{Event, EventKind, Filter, Resume},
+    broadcaster::{Event, EventKind, Filter},
     ports::{Caller, Credentials},
     protocol::{Code, Exchange, Failure, Hop, Origin, RequestId},
 };
@@ -84,7 +84,7 @@ impl Entrance {
     pub async fn follow(&self, caller: Caller, request_id: RequestId) -> Result<DirectStream, Failure> {
         let filter = Filter::of_request(caller.user.id, request_id);
         let reader = self.subscribe(caller, filter).await?;
-        if reader.resume() == Resume::Reset {
+        if !reader.is_known() {
             return Err(Failure::new(Code::NotFound, Hop::Broadcaster, "The answer is not kept any more."));
         }
         Ok(DirectStream { request_id, reader, read: VecDeque::new(), is_over: false, _hold: None })

@@ -70,6 +70,12 @@ impl Reader {
         self.subscription.resume()
     }
 
+    /// Whether the request it names, if it names one, is in flight or still kept. Otherwise nothing will ever come.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.subscription.is_known()
+    }
+
     /// Behind everything that has been read: a subscription made after it misses nothing.
     #[must_use]
     pub fn cursor(&self) -> Cursor {

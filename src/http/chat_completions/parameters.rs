@@ -204,7 +204,12 @@ mod tests {
 
     use super::*;
 
-    const BOUNDS: RestConfig = RestConfig { max_chat_characters: 10, max_referer_url_characters: 10 };
+    const BOUNDS: RestConfig = RestConfig {
+        max_chat_characters: 10,
+        max_referer_url_characters: 10,
+        heartbeat_seconds: 15,
+        retry_milliseconds: 1_000,
+    };
 
     fn ordered(body: &Value) -> Result<Order, Refusal> {
         Parameters::read(body.to_string().as_bytes(), &BOUNDS, 10)?.order(&an_action("chat"))

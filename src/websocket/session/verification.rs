@@ -9,7 +9,6 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     super::{
-        Shared,
         connections::Seat,
         machine::{SecondVerdict, Verdict},
         recheck::Finding,
@@ -97,14 +96,5 @@ impl Session {
         let expires = self.shared.expiry(&identity);
         self.caller = Some(Caller::new(identity, credentials, seat));
         Verdict::Welcome { expires }
-    }
-}
-
-impl Shared {
-    /// When a socket of this caller ends; a token that is good for longer than time can be counted does not
-    /// expire here.
-    fn expiry(&self, identity: &Identity) -> Option<Instant> {
-        let left = identity.expires_at?.duration_since(self.clock.now()).unwrap_or_default();
-        Instant::now().checked_add(left)
     }
 }

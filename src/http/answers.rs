@@ -1,0 +1,219 @@
+//! `/api/v4/ai/requests/{id}/events`: one request of the caller's, however it was asked, as Server-Sent Events. For
+//! pages that have an `EventSource` and no websocket, and for whoever has a terminal.
+//!
+//! | event | `data` |
+//! |---|---|
+//! | `subscribed` | first of all: the request, and `resume`, as in the first frame of a subscription |
+//! | without a name | a message: the question, a chunk, or the whole answer or why there is none |
+//! | `reset` | what was shown of the answer does not count any more; what lies behind comes again |
+//!
+//! The response ends with the last message.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{self, Bytes},
+};
+use duologue_actors::{
+    broadcaster::{Cursor, Event, EventKind, Filter},
+    entrance::{Gate, Reader},
+    ports::{Credentials, Identity},
+    protocol::{Code, Failure, Hop, RequestId},
+};
+use futures::{Stream, stream};
+use serde_json::{Value, json};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::{
+    credentials,
+    event_stream::{self, END, HEARTBEAT, Last},
+    rest::{self, Refusal},
+};
+use crate::{
+    config::RestConfig,
+    graphql::{error, resume_name, role_name, timestamp},
+    server::Edge,
+    websocket::Attendance,
+};
+
+pub const PATH: &str = "/api/v4/ai/requests/{request_id}/events";
+
+/// How much is read of the owner's log at a time, in bytes.
+const READ_BYTES: usize = 64 * 1024;
+
+/// What stands for an answer that begins anew.
+const RESET: &str = "reset";
+
+/// Streams a request that was accepted before.
+pub async fn events(
+    request: HttpRequest,
+    edge: web::Data<Edge>,
+    request_id: web::Path<String>,
+) -> HttpResponse {
+    rest::answer(streamed(&request, &edge, &request_id).await)
+}
+
+async fn streamed(request: &HttpRequest, edge: &Edge, request_id: &str) -> Result<HttpResponse, Refusal> {
+    let credentials = credentials::of_request(request);
+    let identity = rest::identify(edge, credentials.clone()).await?;
+    let request_id: RequestId = request_id.parse().map_err(|_| Refusal::NotFound)?;
+    let after = match last(request)? {
+        Some(Last::End) => return Ok(nothing_more()),
+        Some(Last::Behind(of, cursor)) if of == request_id => Some(cursor),
+        Some(Last::Behind(..)) => return Err(foreign()),
+        None => None,
+    };
+    listen(edge, credentials, identity, request_id, after, None).await
+}
+
+/// Where the client was before.
+pub(super) fn last(request: &HttpRequest) -> Result<Option<Last>, Refusal> {
+    event_stream::last(request.headers()).map_err(|_| foreign())
+}
+
+fn foreign() -> Refusal {
+    Refusal::Parameter(event_stream::ForeignId.to_string())
+}
+
+/// What a client hears that has heard the end. A browser does not come back after that.
+pub(super) fn nothing_more() -> HttpResponse {
+    HttpResponse::build(StatusCode::NO_CONTENT).finish()
+}
+
+/// The events of a request, from `after` on. Its `gate` opens when somebody listens.
+///
+/// # Errors
+/// `NotFound` when nothing is kept of the request, so that nothing would ever come.
+pub(super) async fn listen(
+    edge: &Edge,
+    credentials: Credentials,
+    identity: Identity,
+    request_id: RequestId,
+    after: Option<Cursor>,
+    gate: Option<Gate>,
+) -> Result<HttpResponse, Refusal> {
+    identity.scope.may_read().map_err(|_| Refusal::Forbidden)?;
+    let filter = Filter::of_request(identity.user.id, request_id);
+    let attendance = edge.sockets.attend(identity, credentials).ok_or_else(too_many)?;
+    let reader = edge.entrance.subscribe_after(attendance.known(), filter, after).await;
+    let reader = reader.map_err(Refusal::Failed)?;
+    drop(gate);
+    if !reader.is_known() {
+        return Err(Refusal::NotFound);
+    }
+    let listener = Listener::new(request_id, reader, attendance, &edge.rest);
+    Ok(event_stream::response().streaming(listener.frames()))
+}
+
+fn too_many() -> Refusal {
+    let text = "You listen to as many answers at once as one user may.";
+    Refusal::Failed(Failure::new(Code::RateLimited, Hop::Edge, text))
+}
+
+/// One response, while it is being written. Read as fast as its client takes it, and dropped with its connection.
+struct Listener {
+    reader: Reader,
+    attendance: Attendance,
+    heartbeat: Interval,
+    /// To be written next.
+    frames: VecDeque<String>,
+    is_over: bool,
+}
+
+impl Listener {
+    fn new(request_id: RequestId, reader: Reader, attendance: Attendance, config: &RestConfig) -> Self {
+        let mut heartbeat = interval(config.heartbeat());
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let said = json!({ "requestId": request_id.to_string(), "resume": resume_name(reader.resume()) });
+        let id = event_stream::id(request_id, reader.cursor());
+        let first =
+            event_stream::retry(config.retry()) + &event_stream::event(Some("subscribed"), &id, &said);
+        let frames = VecDeque::from([first]);
+        Self { reader, attendance, heartbeat, frames, is_over: false }
+    }
+
+    fn frames(self) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
+        stream::unfold(self, async |mut listener| {
+            let frame = listener.next().await?;
+            Some((Ok(Bytes::from(frame)), listener))
+        })
+    }
+
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            if let Some(frame) = self.frames.pop_front() {
+                return Some(frame);
+            }
+            if self.is_over {
+                return None;
+            }
+            tokio::select! {
+                biased;
+                () = self.attendance.over() => return None,
+                events = news(&mut self.reader) => self.take(&events),
+                _ = self.heartbeat.tick() => return Some(HEARTBEAT.to_owned()),
+            }
+        }
+    }
+
+    fn take(&mut self, events: &[Arc<Event>]) {
+        if self.reader.has_hole() {
+            // It comes back behind what it has heard, and is told that this cannot be gone on with.
+            self.is_over = true;
+            return;
+        }
+        self.frames.extend(events.iter().map(|event| frame(event)));
+        self.is_over = events.iter().any(|event| event.kind == EventKind::Final);
+    }
+}
+
+/// What comes next; nothing when something is lost. May be dropped and called again.
+async fn news(reader: &mut Reader) -> Vec<Arc<Event>> {
+    loop {
+        let events = reader.read(READ_BYTES).await;
+        if !events.is_empty() || reader.has_hole() {
+            return events;
+        }
+        reader.changed().await;
+    }
+}
+
+fn frame(event: &Event) -> String {
+    let id = match event.kind {
+        EventKind::Final => END.to_owned(),
+        EventKind::Echo | EventKind::Restart | EventKind::Chunk => {
+            event_stream::id(event.request_id(), event.cursor)
+        }
+    };
+    match event.kind {
+        EventKind::Restart => {
+            event_stream::event(Some(RESET), &id, &json!({ "requestId": event.request_id().to_string() }))
+        }
+        EventKind::Echo | EventKind::Chunk | EventKind::Final => {
+            event_stream::event(None, &id, &message(event))
+        }
+    }
+}
+
+/// A message as `AiMessage` has it; the last one also with the model, and with what programs need of a failure.
+fn message(event: &Event) -> Value {
+    let message = &event.message;
+    let mut data = json!({
+        "id": message.id.0.to_string(),
+        "requestId": message.request_id.to_string(),
+        "role": role_name(message.role),
+        "content": message.content,
+        "chunkId": message.chunk_id,
+        "errors": message.errors,
+        "timestamp": timestamp::rfc3339(message.timestamp),
+    });
+    if let Some(model) = &event.model {
+        data["model"] = json!(model);
+    }
+    if let Some(failure) = &event.failure {
+        data["failure"] = error::described(failure, None).into_json().unwrap_or_default();
+    }
+    data
+}
