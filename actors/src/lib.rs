@@ -81,6 +81,7 @@
 //! | who gets what, and what is replayed | `broadcaster/filter.rs`, `broadcaster/user_log.rs` |
 //! | what a client gives back to go on where it was | `broadcaster/cursor.rs` |
 //! | how a slow reader reads | `broadcaster/subscription.rs` |
+//! | whether an answer may still be shown to who asked for it | `entrance/reader.rs`, `policy/second_look.rs` |
 //! | every bound and its default | [`limits`], [`permits`] |
 //! | time, and how tests stop it | [`clock`] |
 //!
