@@ -23,8 +23,9 @@ use duologue_actors::{
     protocol::{Code, Failure, Hop, RequestId},
 };
 use futures::{Stream, stream};
-use serde_json::{Value, json};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::{
     credentials,
@@ -65,7 +66,8 @@ async fn streamed(request: &HttpRequest, edge: &Edge, request_id: &str) -> Resul
         Some(Last::Behind(..)) => return Err(foreign()),
         None => None,
     };
-    listen(edge, credentials, identity, request_id, after, None).await
+    let attendance = attend(edge, identity, credentials)?;
+    listen(edge, attendance, request_id, after, None).await
 }
 
 /// Where the client was before.
@@ -82,21 +84,31 @@ pub(super) fn nothing_more() -> HttpResponse {
     HttpResponse::build(StatusCode::NO_CONTENT).finish()
 }
 
+/// A place for whoever wants to listen. To be had before anything is asked for them.
+///
+/// # Errors
+/// When their token is not good for reading, or their user listens to too many.
+pub(super) fn attend(
+    edge: &Edge,
+    identity: Identity,
+    credentials: Credentials,
+) -> Result<Attendance, Refusal> {
+    identity.scope.may_read().map_err(|_| Refusal::Forbidden)?;
+    edge.sockets.attend(identity, credentials).ok_or_else(too_many)
+}
+
 /// The events of a request, from `after` on. Its `gate` opens when somebody listens.
 ///
 /// # Errors
 /// `NotFound` when nothing is kept of the request, so that nothing would ever come.
 pub(super) async fn listen(
     edge: &Edge,
-    credentials: Credentials,
-    identity: Identity,
+    attendance: Attendance,
     request_id: RequestId,
     after: Option<Cursor>,
     gate: Option<Gate>,
 ) -> Result<HttpResponse, Refusal> {
-    identity.scope.may_read().map_err(|_| Refusal::Forbidden)?;
-    let filter = Filter::of_request(identity.user.id, request_id);
-    let attendance = edge.sockets.attend(identity, credentials).ok_or_else(too_many)?;
+    let filter = Filter::of_request(attendance.user(), request_id);
     let reader = edge.entrance.subscribe_after(attendance.known(), filter, after).await;
     let reader = reader.map_err(Refusal::Failed)?;
     drop(gate);
@@ -124,7 +136,7 @@ struct Listener {
 
 impl Listener {
     fn new(request_id: RequestId, reader: Reader, attendance: Attendance, config: &RestConfig) -> Self {
-        let mut heartbeat = interval(config.heartbeat());
+        let mut heartbeat = interval_at(Instant::now() + config.heartbeat(), config.heartbeat());
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let said = json!({ "requestId": request_id.to_string(), "resume": resume_name(reader.resume()) });
         let id = event_stream::id(request_id, reader.cursor());
@@ -192,28 +204,41 @@ fn frame(event: &Event) -> String {
             event_stream::event(Some(RESET), &id, &json!({ "requestId": event.request_id().to_string() }))
         }
         EventKind::Echo | EventKind::Chunk | EventKind::Final => {
-            event_stream::event(None, &id, &message(event))
+            event_stream::event(None, &id, &json!(Message::from(event)))
         }
     }
 }
 
 /// A message as `AiMessage` has it; the last one also with the model, and with what programs need of a failure.
-fn message(event: &Event) -> Value {
-    let message = &event.message;
-    let mut data = json!({
-        "id": message.id.0.to_string(),
-        "requestId": message.request_id.to_string(),
-        "role": role_name(message.role),
-        "content": message.content,
-        "chunkId": message.chunk_id,
-        "errors": message.errors,
-        "timestamp": timestamp::rfc3339(message.timestamp),
-    });
-    if let Some(model) = &event.model {
-        data["model"] = json!(model);
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Message<'a> {
+    id: String,
+    request_id: String,
+    role: &'static str,
+    content: &'a str,
+    chunk_id: Option<u32>,
+    errors: &'a [String],
+    timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<async_graphql::Value>,
+}
+
+impl<'a> From<&'a Event> for Message<'a> {
+    fn from(event: &'a Event) -> Self {
+        let message = &event.message;
+        Self {
+            id: message.id.0.to_string(),
+            request_id: message.request_id.to_string(),
+            role: role_name(message.role),
+            content: &message.content,
+            chunk_id: message.chunk_id,
+            errors: &message.errors,
+            timestamp: timestamp::rfc3339(message.timestamp),
+            model: event.model.as_deref(),
+            failure: event.failure.as_ref().map(|failure| error::described(failure, None)),
+        }
     }
-    if let Some(failure) = &event.failure {
-        data["failure"] = error::described(failure, None).into_json().unwrap_or_default();
-    }
-    data
 }

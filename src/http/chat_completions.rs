@@ -62,7 +62,8 @@ async fn completed(
         Some(Last::End) => return Ok(answers::nothing_more()),
         // A client that comes back asks for the rest, whatever it sends again.
         Some(Last::Behind(request_id, after)) => {
-            return answers::listen(edge, credentials, caller, request_id, Some(after), None).await;
+            let attendance = answers::attend(edge, caller, credentials)?;
+            return answers::listen(edge, attendance, request_id, Some(after), None).await;
         }
         None => {}
     }
@@ -100,11 +101,11 @@ async fn streamed(
     order: Order,
     key: Option<String>,
 ) -> Result<HttpResponse, Refusal> {
+    let attendance = answers::attend(edge, caller, credentials.clone())?;
     let key = key.map(|key| IdempotencyKey { key, fingerprint: fingerprint_of(order.asked()) });
-    let gate =
-        direct::accept(edge, credentials.clone(), order, PLATFORM_ORIGIN, key).await.map_err(refused)?;
+    let gate = direct::accept(edge, credentials, order, PLATFORM_ORIGIN, key).await.map_err(refused)?;
     let request_id = gate.request_id();
-    answers::listen(edge, credentials, caller, request_id, None, Some(gate)).await
+    answers::listen(edge, attendance, request_id, None, Some(gate)).await
 }
 
 /// The action, if this caller may come this way.

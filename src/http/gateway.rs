@@ -10,7 +10,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::{
         StatusCode,
-        header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
+        header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue},
     },
     web::{self, Bytes},
 };
@@ -22,6 +22,8 @@ use duologue_actors::{
 };
 use futures::{Stream, stream};
 use serde_json::{Value, json};
+use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{
     accept::is_json,
@@ -45,6 +47,9 @@ pub const PATH: &str = "/v1/chat/{invokable}";
 /// Where these requests come from, for the log.
 const PLATFORM_ORIGIN: &str = "ai_gateway";
 
+const REQUEST_ID: &str = "x-request-id";
+const PROCESS_TIME: &str = "x-process-time";
+
 const EVENT_STREAM: &str = "text/event-stream";
 const PLAIN_TEXT: &str = "text/plain";
 
@@ -55,12 +60,27 @@ pub async fn chat(
     invokable: web::Path<String>,
     payload: web::Payload,
 ) -> HttpResponse {
-    answered(&request, &edge, &invokable, payload).await.unwrap_or_else(|refusal| refusal.response())
+    let started = Instant::now();
+    let answered = answered(&request, &edge, &invokable, payload).await;
+    stamped(&request, started, answered.unwrap_or_else(|refusal| refusal.response()))
 }
 
 /// What other methods get.
-pub async fn other() -> HttpResponse {
-    Refusal::Method.response()
+pub async fn other(request: HttpRequest) -> HttpResponse {
+    stamped(&request, Instant::now(), Refusal::Method.response())
+}
+
+/// What every answer of the gateway's says: the name its request came with, or a new one, and the seconds it took until
+/// the answer began.
+fn stamped(request: &HttpRequest, started: Instant, mut response: HttpResponse) -> HttpResponse {
+    let given = request.headers().get(REQUEST_ID).cloned();
+    let name = given.or_else(|| HeaderValue::try_from(Uuid::new_v4().simple().to_string()).ok());
+    let took = HeaderValue::try_from(started.elapsed().as_secs_f64().to_string()).ok();
+    let headers = [(REQUEST_ID, name), (PROCESS_TIME, took)];
+    for (header, value) in headers.into_iter().filter_map(|(header, value)| Some((header, value?))) {
+        response.headers_mut().insert(HeaderName::from_static(header), value);
+    }
+    response
 }
 
 async fn answered(

@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use duologue_actors::ports::{Caller, Credentials, Identity};
+use duologue_actors::{
+    ports::{Caller, Credentials, Identity},
+    protocol::UserId,
+};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -59,6 +62,12 @@ impl Sockets {
 }
 
 impl Attendance {
+    /// Whose it is.
+    #[must_use]
+    pub fn user(&self) -> UserId {
+        self.identity.user.id
+    }
+
     /// Who listens, also when they are known anew.
     #[must_use]
     pub fn known(&self) -> watch::Receiver<Caller> {

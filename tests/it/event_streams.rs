@@ -8,10 +8,12 @@ use duologue_harness::{
     fake_provider::{FakeProvider, Script, Step, shapes::openai},
     graphql::send,
     oidc::now,
+    raw_http::Unread,
     server::{Home, PATIENCE, TestServer},
 };
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::{
     sessions::{token, watchful_server_with},
@@ -297,13 +299,38 @@ async fn a_user_listens_to_as_many_answers_as_there_may_be_sockets() {
     let request_id = ask(&server.graphql(ALICE).unwrap(), chat("Hello?", None)).await;
     let stream = EventStream::open(get(&server, ALICE, &request_id)).await.unwrap();
     assert_eq!(send(get(&server, ALICE, &request_id)).await.unwrap().status, 429);
+    assert_eq!(send(post(&server, &json!({"content": "Hello?"}))).await.unwrap().status, 429);
+    assert_eq!(provider.calls().len(), 1, "nothing is asked for whom there is no place");
     drop(stream);
     let back = async { while send_head(get(&server, ALICE, &request_id)).await != 200 {} };
-    tokio::time::timeout(PATIENCE, back).await.expect("the place is not given back");
+    timeout(PATIENCE, back).await.expect("the place is not given back");
 }
 
 async fn send_head(request: RequestBuilder) -> u16 {
     request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn whoever_does_not_read_is_given_up_and_finds_the_end_when_they_come_back() {
+    const CHUNKS: u64 = 900;
+    let long = Script::events([openai::role()]).send_times(openai::delta(&"x".repeat(1_000)), CHUNKS);
+    let provider = FakeProvider::start(long.send(openai::stop()).send(openai::done())).await.unwrap();
+    let mut home = home();
+    answered_by(&mut home, &provider);
+    home.set("server", "user_timeout_seconds", 1).unwrap();
+    let server = home.serve().await.unwrap();
+    let request_id = ask(&server.graphql(ALICE).unwrap(), chat("At length, please.", None)).await;
+    let unread = Unread::get(server.address(), &path(&request_id), ALICE).unwrap();
+    let listening = async |number: u8| {
+        let line = format!("duologue_websocket_connections{{protocol=\"event_stream\"}} {number}");
+        while !server.get("/metrics").await.unwrap().text.contains(&line) {}
+    };
+    timeout(PATIENCE, listening(1)).await.expect("nobody listens");
+    timeout(PATIENCE, listening(0)).await.expect("the stalled reader is still there");
+    assert!(unread.whole().is_err(), "it was never stalled");
+    let events = EventStream::open(get(&server, ALICE, &request_id)).await.unwrap().rest().await.unwrap();
+    let content = events.last().unwrap().data["content"].as_str().unwrap().len() as u64;
+    assert_eq!(content, CHUNKS * 1_000);
 }
 
 #[tokio::test]

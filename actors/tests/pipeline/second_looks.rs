@@ -138,7 +138,8 @@ async fn a_replay_is_looked_at_too_and_what_is_withheld_is_not_lost() {
         to_the_final(&mut reader).await.pop().unwrap()
     };
     leave(&world);
-    is_withheld(&*replayed().await, Code::Forbidden, NO_ACCESS);
+    let told = replayed().await;
+    is_withheld(&told, Code::Forbidden, NO_ACCESS);
     join(&world);
     assert_eq!(replayed().await.message.content, "Hello world.");
 }
@@ -179,7 +180,7 @@ async fn a_direct_stream_ends_with_the_refusal_and_so_does_its_request() {
     let mut stream = tree.entrance().stream(world.ask("alice", "summarize_comments")).await.unwrap();
     assert_eq!(stream.next().await.unwrap().unwrap().message.content, "Hello");
     leave(&world);
-    is_withheld(&*stream.next().await.unwrap().unwrap(), Code::Forbidden, NO_ACCESS);
+    is_withheld(&stream.next().await.unwrap().unwrap(), Code::Forbidden, NO_ACCESS);
     assert!(stream.next().await.is_none());
 }
 
