@@ -29,6 +29,7 @@ mod ai_message;
 mod ai_messages;
 mod call;
 mod current_user;
+mod encoding_key;
 pub mod error;
 mod fingerprint;
 mod inline_answer;

@@ -6,10 +6,7 @@
 //! everywhere, and a document is validated once an answer, not once a chunk. An idle subscription keeps
 //! neither a parsed document nor a stream.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::web::Bytes;
 use async_graphql::{
@@ -37,7 +34,7 @@ use super::{
     GraphqlRequest,
     ai_cancel::request_id,
     ai_message::{self, AI_MESSAGE},
-    error, root_fragments, scalars,
+    encoding_key, error, root_fragments, scalars,
 };
 
 pub(super) const SUBSCRIPTION: &str = "Subscription";
@@ -137,7 +134,7 @@ struct Inner {
     identity: Identity,
     /// The name of the one field in the answer: its alias, or its own.
     response_key: String,
-    /// Names what an event looks like to this subscription: equal for equal documents and variables.
+    /// Names what an event looks like to this subscription.
     encoding_key: String,
     rendering: tokio::sync::Mutex<Option<Rendering>>,
 }
@@ -167,7 +164,7 @@ impl Prepared {
             let why = "the subscription's only field is skipped";
             return Err(Box::new(error::refusal(Code::InvalidInput.as_str(), why)));
         };
-        let encoding_key = encoding_key(&request);
+        let encoding_key = encoding_key::of(&request);
         let identity = identity.clone();
         let rendering = tokio::sync::Mutex::default();
         let inner = Inner { schema, request, identity, response_key, encoding_key, rendering };
@@ -278,15 +275,4 @@ fn extensions(event: &Event) -> Vec<(String, Value)> {
     let restarted = restarted.into_iter().filter(|_| event.kind == EventKind::Restart);
     let cursor = (CURSOR.to_owned(), Value::from(event.cursor.to_string()));
     std::iter::once(cursor).chain(restarted).chain(model).chain(failure).collect()
-}
-
-/// 128 bits of SipHash: a collision could only ever mix up two documents of the same user.
-fn encoding_key(request: &GraphqlRequest) -> String {
-    let variables = serde_json::to_string(&request.variables).unwrap_or_default();
-    let half = |salt: u8| {
-        let mut hasher = DefaultHasher::new();
-        (salt, &request.query, &request.operation_name, &variables).hash(&mut hasher);
-        hasher.finish()
-    };
-    format!("{:016x}{:016x}", half(0), half(1))
 }

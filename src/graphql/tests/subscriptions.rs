@@ -51,13 +51,16 @@ fn without_cursor(frame: &[u8]) -> String {
 async fn an_event_is_encoded_once_for_all_who_look_at_it_alike() {
     let test = start(world());
     let alice = identity(&test, "alice").await;
-    let subscribe = |query: &'static str| {
+    let subscribe = |query: &'static str, after: Option<String>| {
         let (graphql, alice) = (test.edge.graphql.clone(), alice.clone());
-        async move { graphql.subscribe(request(query, json!({})), &alice).await.unwrap() }
+        async move { graphql.subscribe(request(query, json!({"after": after})), &alice).await.unwrap() }
     };
-    let plain = "subscription { aiCompletionResponse(clientSubscriptionId: \"page\") { content } }";
+    let plain = "subscription($after: String) { aiCompletionResponse(clientSubscriptionId: \"page\", after: $after) { content } }";
     let another = "subscription { aiCompletionResponse(clientSubscriptionId: \"page\") { chunkId } }";
-    let (one, two, other) = tokio::join!(subscribe(plain), subscribe(plain), subscribe(another));
+    // One of them has been here before.
+    let further = Some("0".repeat(32));
+    let (one, two, other) =
+        tokio::join!(subscribe(plain, None), subscribe(plain, further), subscribe(another, None));
     let mut subscription =
         test.edge.entrance.subscribe(a_caller(alice.user.id), one.filter.clone()).await.unwrap();
     drop(execute_with(&test, "alice", ASK, json!({"c": "page"})).await);
