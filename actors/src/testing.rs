@@ -21,7 +21,7 @@ use crate::{
     permits::Permits,
     ports::{Credentials, User},
     prompt::{PromptTemplate, PromptText, PromptVersion, WrittenPrompt},
-    protocol::{ChatMessage, MessageId, Origin, Request, RequestId, Role, UserId},
+    protocol::{ChatMessage, MessageId, Origin, Request, RequestId, Role, ThreadChoice, UserId},
     supervisor::{Inspector, Parts},
 };
 
@@ -32,6 +32,7 @@ mod log;
 mod model;
 mod probe;
 mod store;
+mod threads;
 mod world;
 
 #[cfg(test)]
@@ -92,6 +93,7 @@ pub fn a_message(request_id: RequestId, role: Role, content: &str) -> ChatMessag
     ChatMessage {
         id: MessageId::new(),
         request_id,
+        thread_id: None,
         role,
         content: content.to_owned(),
         timestamp: SystemTime::UNIX_EPOCH,
@@ -112,6 +114,7 @@ pub fn a_request(action: &Arc<Action>, clock: &Clock) -> Request {
         project_id: None,
         client_subscription_id: None,
         platform_origin: None,
+        thread: ThreadChoice::Legacy,
         idempotency_key: None,
         deadline: Deadline::after(clock, Duration::from_secs(120)),
         cancel: CancellationToken::new(),
@@ -199,6 +202,7 @@ impl World {
             project_id: None,
             client_subscription_id: None,
             platform_origin: None,
+            thread: ThreadChoice::Legacy,
             idempotency_key: None,
             permit: self.permits.take().expect("a free permit"),
         }

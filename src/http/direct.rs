@@ -8,7 +8,7 @@ use duologue_actors::{
     broadcaster::{Event, EventKind},
     entrance::{Ask, DirectStream},
     ports::Credentials,
-    protocol::{Code, Exchange, Failure, GlobalId, Hop},
+    protocol::{Code, Exchange, Failure, GlobalId, Hop, ThreadChoice},
 };
 use serde_json::{Map, Value};
 
@@ -63,6 +63,7 @@ async fn enter(
         project_id,
         client_subscription_id,
         platform_origin: Some(platform_origin.to_owned()),
+        thread: ThreadChoice::Legacy,
         idempotency_key: None,
         permit,
     };

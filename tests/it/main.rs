@@ -43,4 +43,5 @@ mod shutdown;
 mod start_up;
 mod store;
 mod support;
+mod threads;
 mod websocket;

@@ -148,6 +148,7 @@ mod tests {
             action: "chat".to_owned(),
             resource_id: Some(issue()),
             client_subscription_id: client_subscription_id.map(ToOwned::to_owned),
+            thread_id: None,
         }
     }
 

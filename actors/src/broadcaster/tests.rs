@@ -57,6 +57,7 @@ fn address(owner: UserId, action: &str, page: Option<&str>) -> Address {
         action: action.to_owned(),
         resource_id: Some(GlobalId::of("Issue", 52)),
         client_subscription_id: page.map(ToOwned::to_owned),
+        thread_id: None,
     }
 }
 
@@ -111,6 +112,7 @@ impl Alone {
             action: address.action.clone(),
             resource_id: address.resource_id.clone(),
             client_subscription_id: address.client_subscription_id.clone(),
+            thread_id: None,
             outcome: Outcome::Completed { content: content.to_owned() },
             model: None,
             message_id: MessageId::new(),
@@ -135,7 +137,10 @@ impl Alone {
     async fn ask_again(&self, earlier: RequestId) -> Option<Cursor> {
         let (request_id, owner) = (RequestId::new(), ALICE);
         let mut reply = self.await_acceptance(request_id).await;
-        self.broadcaster.send(Recorded::Repeats { request_id, owner, earlier }).await.unwrap();
+        self.broadcaster
+            .send(Recorded::Repeats { request_id, owner, earlier, thread_id: None })
+            .await
+            .unwrap();
         reply.try_recv().unwrap().unwrap().cursor
     }
 

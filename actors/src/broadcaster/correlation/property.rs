@@ -141,6 +141,7 @@ fn addresses() -> Vec<Address> {
             action: if n == 3 { "explain_code" } else { "chat" }.to_owned(),
             resource_id: (n % 2 == 0).then(|| GlobalId::of("Issue", 52)),
             client_subscription_id: pages[n].map(ToOwned::to_owned),
+            thread_id: None,
         })
         .collect()
 }
