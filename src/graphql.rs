@@ -25,6 +25,7 @@ use crate::{admission::Admission, config::GraphqlConfig};
 mod ai_action;
 mod ai_cancel;
 mod ai_completion_response;
+mod ai_conversation_threads;
 mod ai_message;
 mod ai_messages;
 mod call;
@@ -38,11 +39,13 @@ mod limits;
 mod markdown;
 mod metadata;
 mod names;
+mod page;
 mod root_fragments;
 mod scalars;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod thread_choice;
 pub mod timestamp;
 
 pub use ai_completion_response::resume_name;

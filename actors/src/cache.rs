@@ -29,8 +29,8 @@ use crate::{
     policy::Authorized,
     ports::{Caller, ConversationStore, Flags, Journal, Resource, StoreError, TerminalRecord},
     protocol::{
-        Address, ChatMessage, Ended, Failure, GlobalId, Hop, Outcome, Request, RequestId, Stop, UserId,
-        deliver, forward,
+        Address, ChatMessage, Ended, Failure, GlobalId, Hop, Outcome, Request, RequestId, Stop, Thread,
+        ThreadChoice, ThreadId, UserId, deliver, forward,
     },
 };
 
@@ -104,7 +104,7 @@ pub enum Recorded {
     /// It was refused before it was accepted; nothing is written anywhere.
     Refused { request_id: RequestId, failure: Failure },
     /// Its client has asked the same before, under the same key: that request stands for this one.
-    Repeats { request_id: RequestId, owner: UserId, earlier: RequestId },
+    Repeats { request_id: RequestId, owner: UserId, earlier: RequestId, thread_id: Option<ThreadId> },
     /// It has ended and the journal has it.
     Terminal(Arc<TerminalRecord>),
 }
@@ -139,10 +139,18 @@ impl Recovered {
     }
 }
 
-/// Asks for a user's own conversation, oldest message first.
+/// Asks for a thread of a user's own, oldest message first.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Vec<ChatMessage>, Failure>")]
 pub struct ReadConversation {
+    pub owner: UserId,
+    pub thread: ThreadChoice,
+}
+
+/// Asks for a user's own threads, the one with the newest message first.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Thread>, Failure>")]
+pub struct ReadThreads {
     pub owner: UserId,
 }
 
@@ -333,9 +341,15 @@ enum Written {
         /// The user's own message, for actions that keep a conversation and for clients that wait.
         echo: Option<ChatMessage>,
         history: Vec<ChatMessage>,
+        /// The thread of both.
+        thread_id: Option<ThreadId>,
     },
-    Repeats(RequestId),
+    Repeats {
+        earlier: RequestId,
+        thread_id: Option<ThreadId>,
+    },
     Conflicts,
+    NoSuchThread,
 }
 
 impl Handler<Journalled> for Cache {
@@ -346,20 +360,23 @@ impl Handler<Journalled> for Cache {
         let request_id = authorized.request().id;
         self.desk.take("Journalled", Some(request_id));
         match written {
-            Ok(Written::Accepted { echo, history }) => self.on_journalled(authorized, echo, history, ctx),
-            Ok(Written::Repeats(earlier)) => {
+            Ok(Written::Accepted { echo, history, thread_id }) => {
+                let acceptance = self.ledger.accepted(request_id, thread_id);
+                self.on_journalled(authorized, echo, history, acceptance, ctx);
+            }
+            Ok(Written::Repeats { earlier, thread_id }) => {
                 self.ledger.forget(request_id);
                 let owner = authorized.caller().user.id;
-                deliver(&self.neighbours.recorded, Recorded::Repeats { request_id, owner, earlier });
+                deliver(
+                    &self.neighbours.recorded,
+                    Recorded::Repeats { request_id, owner, earlier, thread_id },
+                );
             }
-            Ok(Written::Conflicts) => {
-                self.ledger.forget(request_id);
-                self.refuse(request_id, records::key_conflict());
-            }
+            Ok(Written::Conflicts) => self.not_accepted(request_id, records::key_conflict()),
+            Ok(Written::NoSuchThread) => self.not_accepted(request_id, records::no_such_thread()),
             Err(error) => {
                 records::log_refusal(request_id, &error);
-                self.ledger.forget(request_id);
-                self.refuse(request_id, records::storage_unavailable());
+                self.not_accepted(request_id, records::storage_unavailable());
             }
         }
         self.desk.clear();
@@ -367,15 +384,21 @@ impl Handler<Journalled> for Cache {
 }
 
 impl Cache {
+    /// The journal did not take it: its client hears why.
+    fn not_accepted(&mut self, request_id: RequestId, failure: Failure) {
+        self.ledger.forget(request_id);
+        self.refuse(request_id, failure);
+    }
+
     fn on_journalled(
         &mut self,
         authorized: Authorized,
         echo: Option<ChatMessage>,
         history: Vec<ChatMessage>,
+        acceptance: Acceptance,
         ctx: &mut Context<Self>,
     ) {
         let request = authorized.request();
-        let acceptance = self.ledger.accepted(request.id);
         if let (Some(entry), false) = (self.ledger.entry(request.id), request.origin.is_recovered())
             && !matches!(acceptance, Acceptance::TooLate)
         {
@@ -432,17 +455,29 @@ impl Handler<ReadConversation> for Cache {
 
     fn handle(
         &mut self,
-        ReadConversation { owner }: ReadConversation,
+        ReadConversation { owner, thread }: ReadConversation,
         _: &mut Self::Context,
     ) -> Self::Result {
         self.desk.take("ReadConversation", None);
         let (conversation, now) = (self.shelves.conversation.clone(), self.shelves.clock.now());
         self.desk.clear();
         self.desk.answer(async move {
-            conversation.messages(owner, now).await.map_err(|error| {
-                tracing::error!(user = %owner, %error, "conversation could not be read");
-                records::storage_unavailable()
-            })
+            let messages = conversation.messages(owner, thread, now).await;
+            records::shown(messages.map_err(|error| records::unreadable(owner, &error))?, thread)
+        })
+    }
+}
+
+impl Handler<ReadThreads> for Cache {
+    type Result = ResponseFuture<Result<Vec<Thread>, Failure>>;
+
+    fn handle(&mut self, ReadThreads { owner }: ReadThreads, _: &mut Self::Context) -> Self::Result {
+        self.desk.take("ReadThreads", None);
+        let (conversation, now) = (self.shelves.conversation.clone(), self.shelves.clock.now());
+        self.desk.clear();
+        self.desk.answer(async move {
+            let threads = conversation.threads(owner, now).await;
+            threads.map_err(|error| records::unreadable(owner, &error))
         })
     }
 }

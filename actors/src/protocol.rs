@@ -19,11 +19,13 @@ use crate::{
 mod failure;
 mod global_id;
 mod message;
+mod thread;
 
 pub use failure::{Code, Failure, Hop};
 pub(crate) use failure::{TOO_LATE, TRY_AGAIN};
 pub use global_id::{GlobalId, MalformedGlobalId};
 pub use message::{ChatMessage, Exchange, MessageId, Role};
+pub use thread::{ConversationType, Thread, ThreadChoice, ThreadId};
 
 /// Pairs a request with everything said about it. A UUID v7, so ids sort by the time they were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -99,6 +101,8 @@ pub struct Request {
     pub client_subscription_id: Option<String>,
     /// Free text such as `vs_code_extension`; kept for logs only.
     pub platform_origin: Option<String>,
+    /// Which thread it continues or begins; counts for what keeps a conversation.
+    pub thread: ThreadChoice,
     /// Under which its client may ask again without being answered twice.
     pub idempotency_key: Option<crate::ports::IdempotencyKey>,
     pub deadline: Deadline,
@@ -145,9 +149,12 @@ pub struct Address {
     pub client_subscription_id: Option<String>,
     /// Under which it was let through; `None` when that is not known any more.
     pub clearance: Option<Clearance>,
+    /// Where its messages are kept; `None` until it is accepted, and for what keeps no conversation.
+    pub thread_id: Option<ThreadId>,
 }
 
 impl Address {
+    /// The address of a request that is not accepted yet.
     #[must_use]
     pub fn of(owner: UserId, request: &Request) -> Self {
         Self {
@@ -158,6 +165,7 @@ impl Address {
             project_id: request.project_id.clone(),
             client_subscription_id: request.client_subscription_id.clone(),
             clearance: None,
+            thread_id: None,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::{
     permits::Permits,
     ports::{Caller, Credentials, User},
     prompt::{PromptTemplate, PromptText, PromptVersion, WrittenPrompt},
-    protocol::{ChatMessage, MessageId, Origin, Request, RequestId, Role, UserId},
+    protocol::{ChatMessage, MessageId, Origin, Request, RequestId, Role, ThreadChoice, UserId},
     supervisor::{Inspector, Parts},
 };
 
@@ -32,6 +32,7 @@ mod log;
 mod model;
 mod probe;
 mod store;
+mod threads;
 mod world;
 
 #[cfg(test)]
@@ -100,6 +101,7 @@ pub fn a_message(request_id: RequestId, role: Role, content: &str) -> ChatMessag
     ChatMessage {
         id: MessageId::new(),
         request_id,
+        thread_id: None,
         role,
         content: content.to_owned(),
         timestamp: SystemTime::UNIX_EPOCH,
@@ -120,6 +122,7 @@ pub fn a_request(action: &Arc<Action>, clock: &Clock) -> Request {
         project_id: None,
         client_subscription_id: None,
         platform_origin: None,
+        thread: ThreadChoice::Legacy,
         idempotency_key: None,
         deadline: Deadline::after(clock, Duration::from_secs(120)),
         cancel: CancellationToken::new(),
@@ -207,6 +210,7 @@ impl World {
             project_id: None,
             client_subscription_id: None,
             platform_origin: None,
+            thread: ThreadChoice::Legacy,
             idempotency_key: None,
             permit: self.permits.take().expect("a free permit"),
         }

@@ -54,6 +54,12 @@ fn message() -> Object {
             .description("Shared by a question and its answer."),
         )
         .field(
+            field("threadId", TypeRef::named(scalars::AI_CONVERSATION_THREAD_ID), |message| {
+                message.thread_id.map(|id| id.global_id().to_string().into())
+            })
+            .description("The thread it is kept in; null for an action that keeps no conversation."),
+        )
+        .field(
             field("content", TypeRef::named(TypeRef::STRING), |message| {
                 Some(message.content.as_str().into())
             })

@@ -220,6 +220,7 @@ struct Message<'a> {
     chunk_id: Option<u32>,
     errors: &'a [String],
     timestamp: String,
+    thread_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -237,6 +238,7 @@ impl<'a> From<&'a Event> for Message<'a> {
             chunk_id: message.chunk_id,
             errors: &message.errors,
             timestamp: timestamp::rfc3339(message.timestamp),
+            thread_id: message.thread_id.map(|id| id.global_id().to_string()),
             model: event.model.as_deref(),
             failure: event.failure.as_ref().map(|failure| error::described(failure, None)),
         }

@@ -8,7 +8,7 @@ use duologue_actors::{
     broadcaster::{Event, EventKind},
     entrance::{Ask, DirectStream, Gate, Refusal},
     ports::{Credentials, IdempotencyKey},
-    protocol::{Code, Exchange, Failure, GlobalId, Hop, RequestId},
+    protocol::{Code, Exchange, Failure, GlobalId, Hop, RequestId, ThreadChoice},
 };
 use serde_json::{Map, Value, json};
 
@@ -104,6 +104,7 @@ async fn enter<T>(
                 project_id,
                 client_subscription_id,
                 platform_origin: Some(platform_origin.to_owned()),
+                thread: ThreadChoice::Legacy,
                 idempotency_key,
                 permit,
             };

@@ -45,4 +45,5 @@ mod shutdown;
 mod start_up;
 mod store;
 mod support;
+mod threads;
 mod websocket;

@@ -110,7 +110,8 @@ impl Correlation {
         let waiter = self.awaited.remove(&request_id);
         let owner = admitted.address.owner;
         let log = self.log(owner);
-        let granted = Granted { request_id, cursor: Some(log.end()) };
+        let thread_id = admitted.address.thread_id;
+        let granted = Granted { request_id, thread_id, cursor: Some(log.end()) };
         let client_waits = waiter.is_some_and(|waiter| waiter.reply.send(Ok(granted)).is_ok());
         let gate = Gate::Closed { held: Vec::new(), has_ended: false };
         let live = Live {
@@ -146,9 +147,11 @@ impl Correlation {
 
     pub(super) fn chunk(&mut self, chunk: ChunkProduced, timestamp: SystemTime, now: Instant) {
         let ChunkProduced { request_id, chunk_id, content } = chunk;
+        let thread_id = self.live.get(&request_id).and_then(|live| live.address.thread_id);
         let message = |content, chunk_id| ChatMessage {
             id: MessageId::new(),
             request_id,
+            thread_id,
             role: Role::Assistant,
             content,
             timestamp,
@@ -170,9 +173,9 @@ impl Correlation {
     pub(super) fn recorded(&mut self, recorded: Recorded, now: Instant) {
         match recorded {
             Recorded::Refused { request_id, failure } => self.answer(request_id, Err(failure)),
-            Recorded::Repeats { request_id, owner, earlier } => {
+            Recorded::Repeats { request_id, owner, earlier, thread_id } => {
                 let cursor = self.before(owner, earlier);
-                self.answer(request_id, Ok(Granted { request_id: earlier, cursor }));
+                self.answer(request_id, Ok(Granted { request_id: earlier, thread_id, cursor }));
             }
             Recorded::Terminal(terminal) => {
                 // Ended before anybody could say that it is accepted: for its client it never was.

@@ -150,6 +150,7 @@ mod tests {
             project_id: None,
             client_subscription_id: client_subscription_id.map(ToOwned::to_owned),
             clearance: None,
+            thread_id: None,
         }
     }
 

@@ -59,6 +59,7 @@ fn address(owner: UserId, action: &str, page: Option<&str>) -> Address {
         project_id: None,
         client_subscription_id: page.map(ToOwned::to_owned),
         clearance: None,
+        thread_id: None,
     }
 }
 
@@ -114,6 +115,7 @@ impl Alone {
             resource_id: address.resource_id.clone(),
             project_id: None,
             client_subscription_id: address.client_subscription_id.clone(),
+            thread_id: None,
             outcome: Outcome::Completed { content: content.to_owned() },
             model: None,
             message_id: MessageId::new(),
@@ -138,7 +140,10 @@ impl Alone {
     async fn ask_again(&self, earlier: RequestId) -> Option<Cursor> {
         let (request_id, owner) = (RequestId::new(), ALICE);
         let mut reply = self.await_acceptance(request_id).await;
-        self.broadcaster.send(Recorded::Repeats { request_id, owner, earlier }).await.unwrap();
+        self.broadcaster
+            .send(Recorded::Repeats { request_id, owner, earlier, thread_id: None })
+            .await
+            .unwrap();
         reply.try_recv().unwrap().unwrap().cursor
     }
 

@@ -9,7 +9,7 @@ use crate::{
     clock::Deadline,
     limits::CACHE_GRACE,
     policy::Clearance,
-    protocol::{Address, Ended, Failure, Hop, Request, RequestId, UserId},
+    protocol::{Address, Ended, Failure, Hop, Request, RequestId, ThreadId, UserId},
 };
 
 /// An accepted request, or one that is being accepted.
@@ -111,11 +111,12 @@ impl Ledger {
         self.entries.get(&request_id).is_some_and(|entry| matches!(entry.state, State::Accepted))
     }
 
-    /// The journal has the request.
-    pub(super) fn accepted(&mut self, request_id: RequestId) -> Acceptance {
+    /// The journal has the request, in this thread if it keeps a conversation.
+    pub(super) fn accepted(&mut self, request_id: RequestId, thread_id: Option<ThreadId>) -> Acceptance {
         let Some(entry) = self.entries.get_mut(&request_id) else {
             return Acceptance::TooLate;
         };
+        entry.address.thread_id = thread_id;
         match &mut entry.state {
             State::Accepting { ended } => {
                 let ended = ended.take();

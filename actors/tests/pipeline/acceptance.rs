@@ -34,7 +34,7 @@ async fn accepted_means_that_the_journal_and_the_conversation_have_it() {
     let accepted = world.store.accepted();
     assert_eq!(accepted.len(), 1);
     assert_eq!((accepted[0].request_id, accepted[0].owner), (gate.request_id(), ALICE));
-    let messages = tree.entrance().messages(ALICE).await.unwrap();
+    let messages = tree.entrance().messages(ALICE, ThreadChoice::Legacy).await.unwrap();
     assert_eq!((messages.len(), messages[0].role), (1, Role::User));
 }
 

@@ -18,7 +18,7 @@ async fn say(world: &World, tree: &Tree, content: &str) -> String {
 }
 
 async fn shown(tree: &Tree) -> Vec<String> {
-    let messages = tree.entrance().messages(ALICE).await.unwrap();
+    let messages = tree.entrance().messages(ALICE, ThreadChoice::Legacy).await.unwrap();
     slash_command::shown(messages).into_iter().map(|message| message.content).collect()
 }
 

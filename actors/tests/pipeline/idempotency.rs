@@ -28,7 +28,7 @@ async fn the_same_again_is_the_same_request_and_its_answer_is_there_for_both() {
     assert_eq!(to_the_final(&mut late).await.last().unwrap().message.content, "Hello world.");
     assert_eq!(world.models.calls().len(), 1, "the model is asked once");
     assert_eq!(world.store.accepted().len(), 1);
-    let messages = tree.entrance().messages(ALICE).await.unwrap();
+    let messages = tree.entrance().messages(ALICE, ThreadChoice::Legacy).await.unwrap();
     assert_eq!(
         messages.iter().map(|message| message.role).collect::<Vec<_>>(),
         [Role::User, Role::Assistant]
@@ -65,7 +65,13 @@ async fn something_else_under_the_same_key_is_a_conflict_and_nothing_of_it_is_ke
     assert_eq!((refusal.failure.code, refusal.failure.hop), (Code::Conflict, Hop::Cache));
     assert_eq!(world.store.accepted().len(), 1);
     assert_eq!(
-        tree.entrance().messages(ALICE).await.unwrap().iter().filter(|m| m.role == Role::User).count(),
+        tree.entrance()
+            .messages(ALICE, ThreadChoice::Legacy)
+            .await
+            .unwrap()
+            .iter()
+            .filter(|m| m.role == Role::User)
+            .count(),
         1
     );
 }

@@ -24,7 +24,7 @@ use duologue_actors::{
     feature_flag::{CHAT_SWITCH, FLAG_DISABLED, GLOBAL_SWITCH},
     policy::checks::{NO_ACCESS, NOT_ALLOWED, NOT_FOUND},
     ports::{Credentials, ModelError, Retry},
-    protocol::{Code, Exchange, GlobalId, Hop, Outcome, RequestId, Role, UserId},
+    protocol::{Code, Exchange, GlobalId, Hop, Outcome, RequestId, Role, ThreadChoice, UserId},
     slash_command,
     supervisor::{Inspector, Tree},
     testing::{Script, World, a_caller, panic_once},
@@ -41,6 +41,7 @@ mod refusals;
 mod restarts;
 mod second_looks;
 mod streams;
+mod threads;
 
 const ALICE: UserId = UserId(2);
 

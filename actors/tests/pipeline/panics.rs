@@ -161,7 +161,8 @@ async fn put_a_question(entrance: &Entrance, message: &str) -> Result<(), Code> 
             let actions = vec![duologue_actors::testing::an_action("chat")];
             entrance.available_actions(caller, actions).await.map(drop)
         }
-        "ReadConversation" => entrance.messages(ALICE).await.map(drop),
+        "ReadConversation" => entrance.messages(ALICE, ThreadChoice::Legacy).await.map(drop),
+        "ReadThreads" => entrance.threads(ALICE).await.map(drop),
         "Subscribe" => {
             entrance.subscribe(a_caller(ALICE), everything_of(ALICE, RequestId::new())).await.map(drop)
         }
@@ -178,6 +179,7 @@ async fn a_question_that_meets_a_panic_is_answered_with_it_and_the_next_one_is_s
         ("feature_flag", "WhichEnabled"),
         ("policy", "WhichAllowed"),
         ("cache", "ReadConversation"),
+        ("cache", "ReadThreads"),
         ("broadcaster", "Subscribe"),
     ];
     for (actor, message) in questions {

@@ -31,7 +31,7 @@ async fn an_unfinished_request_runs_again_after_a_restart_and_ends_once() {
     let (tree, last) = final_after_restart(&world, request_id).await;
     assert_eq!(last.message.content, "Hello world.");
     assert_eq!(world.models.calls().len(), 2);
-    let messages = tree.entrance().messages(ALICE).await.unwrap();
+    let messages = tree.entrance().messages(ALICE, ThreadChoice::Legacy).await.unwrap();
     let roles: Vec<Role> = messages.iter().map(|message| message.role).collect();
     assert_eq!(roles, [Role::User, Role::Assistant]);
 }
@@ -207,7 +207,7 @@ async fn three_days_pass_and_the_conversation_is_forgotten() {
     let tree = start(&world);
     answer(&world, tree.entrance(), "alice", ALICE).await;
     tokio::time::advance(Duration::from_secs(3 * 24 * 60 * 60 - 60)).await;
-    assert_eq!(tree.entrance().messages(ALICE).await.unwrap().len(), 2);
+    assert_eq!(tree.entrance().messages(ALICE, ThreadChoice::Legacy).await.unwrap().len(), 2);
     tokio::time::advance(Duration::from_secs(120)).await;
-    assert_eq!(tree.entrance().messages(ALICE).await.unwrap().len(), 0);
+    assert_eq!(tree.entrance().messages(ALICE, ThreadChoice::Legacy).await.unwrap().len(), 0);
 }

@@ -13,7 +13,7 @@ fn on_disconnect(world: &mut World, what: OnDisconnect) {
 }
 
 async fn conversation(tree: &Tree) -> Vec<String> {
-    let messages = tree.entrance().messages(ALICE).await.unwrap();
+    let messages = tree.entrance().messages(ALICE, ThreadChoice::Legacy).await.unwrap();
     messages.into_iter().map(|message| message.content).collect()
 }
 
@@ -78,7 +78,7 @@ async fn a_dropped_direct_stream_closes_the_models_stream_and_ends_cancelled() {
     drop(stream);
     settled(&world).await;
     assert!(left.elapsed() < Duration::from_secs(1));
-    let messages = tree.entrance().messages(ALICE).await.unwrap();
+    let messages = tree.entrance().messages(ALICE, ThreadChoice::Legacy).await.unwrap();
     assert_eq!((messages[1].content.as_str(), messages[1].errors.len()), ("part", 1));
 }
 
@@ -192,7 +192,7 @@ async fn whoever_leaves_at_any_moment_before_the_stream_is_there_leaves_nothing_
         settled(&world).await;
         assert!(left.elapsed() < Duration::from_secs(1), "after {polls} polls");
         // One that was accepted has left its question, and beside it how it ended.
-        let messages = tree.entrance().messages(ALICE).await.unwrap();
+        let messages = tree.entrance().messages(ALICE, ThreadChoice::Legacy).await.unwrap();
         if let [question, end] = messages.as_slice() {
             accepted += 1;
             assert_eq!((question.role, end.role), (Role::User, Role::Assistant), "after {polls} polls");

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use duologue_actors::{
     ports::{ConversationLimits, ConversationStore, Journal},
-    protocol::UserId,
+    protocol::{ThreadChoice, UserId},
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -13,10 +13,10 @@ use super::*;
 use crate::{
     config::StorageConfig,
     storage::{
-        Storage,
+        Shelf, Storage,
         conversation::a_message,
         file::FILE_NAME,
-        journal::{a_terminal, an_accepted, at},
+        journal::{a_terminal, an_accepted, at, plain},
     },
 };
 
@@ -34,8 +34,11 @@ async fn shown(storage: &Storage) -> Shown {
     let ends = storage.terminals_since(at(0)).await.unwrap_or_default();
     shown.extend(ends.iter().map(|terminal| format!("{terminal:?}")));
     for owner in [UserId(1), UserId(2)] {
-        let messages = storage.messages(owner, at(100)).await.unwrap_or_default();
-        shown.extend(messages.iter().map(|message| format!("{owner} {message:?}")));
+        for thread in storage.threads(owner, at(100)).await.unwrap_or_default() {
+            let choice = ThreadChoice::of(Some(thread.id));
+            let messages = storage.messages(owner, choice, at(100)).await.unwrap_or_default();
+            shown.extend(messages.iter().flatten().map(|message| format!("{owner} {message:?}")));
+        }
     }
     shown
 }
@@ -43,15 +46,22 @@ async fn shown(storage: &Storage) -> Shown {
 /// A store with some of everything, closed; its folder and what it shows.
 async fn a_store() -> (TempDir, Shown) {
     let folder = tempfile::tempdir().unwrap();
-    let storage =
-        Storage::open(&StorageConfig::in_folder(folder.path()), ConversationLimits::default()).unwrap();
+    let storage = Storage::open(
+        &StorageConfig::in_folder(folder.path()),
+        ConversationLimits::default(),
+        Shelf::Messages,
+    )
+    .unwrap();
     for second in 0..30 {
         let record = an_accepted(second);
-        storage.accept(record.clone(), None).await.unwrap();
+        storage.accept(plain(record.clone(), None)).await.unwrap();
         if second % 2 == 0 {
             storage.end(a_terminal(&record, &"an answer ".repeat(100))).await.unwrap();
         }
-        storage.append(UserId(1 + second % 2), a_message(second, &"a question ".repeat(50))).await.unwrap();
+        storage
+            .append(UserId(1 + second % 2), None, a_message(second, &"a question ".repeat(50)))
+            .await
+            .unwrap();
     }
     let all = shown(&storage).await;
     assert_eq!(all.len(), 60);
@@ -63,8 +73,11 @@ async fn a_store() -> (TempDir, Shown) {
 async fn shown_of(content: &[u8]) -> Option<(Shown, Option<Damage>)> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(FILE_NAME), content).unwrap();
-    let storage = match Storage::open(&StorageConfig::in_folder(folder.path()), ConversationLimits::default())
-    {
+    let storage = match Storage::open(
+        &StorageConfig::in_folder(folder.path()),
+        ConversationLimits::default(),
+        Shelf::Messages,
+    ) {
         Ok(storage) => storage,
         Err(error) => {
             // It is as it was, for a person to look at.
@@ -78,10 +91,14 @@ async fn shown_of(content: &[u8]) -> Option<(Shown, Option<Damage>)> {
         assert_eq!(fs::read(&damage.set_aside).unwrap(), content, "it is kept as it was found");
     }
     // What was put right is sound.
-    storage.accept(an_accepted(99), None).await.unwrap();
+    storage.accept(plain(an_accepted(99), None)).await.unwrap();
     storage.close().await;
-    let again =
-        Storage::open(&StorageConfig::in_folder(folder.path()), ConversationLimits::default()).unwrap();
+    let again = Storage::open(
+        &StorageConfig::in_folder(folder.path()),
+        ConversationLimits::default(),
+        Shelf::Messages,
+    )
+    .unwrap();
     assert_eq!(again.damage(), None);
     Some((shown, damage))
 }

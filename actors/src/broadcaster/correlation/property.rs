@@ -143,6 +143,7 @@ fn addresses() -> Vec<Address> {
             project_id: None,
             client_subscription_id: pages[n].map(ToOwned::to_owned),
             clearance: None,
+            thread_id: None,
         })
         .collect()
 }

@@ -46,7 +46,7 @@ fn ledger(was: Was) -> (Ledger, RequestId) {
         assert!(matches!(ledger.ended(completed(id, "first")), Verdict::Nothing));
     }
     if matches!(was, Accepted | Ending | Finished) {
-        assert!(matches!(ledger.accepted(id), Acceptance::GoesOn));
+        assert!(matches!(ledger.accepted(id, None), Acceptance::GoesOn));
     }
     if matches!(was, Ending | Finished) {
         assert!(matches!(ledger.ended(completed(id, "first")), Verdict::Write(_)));
@@ -88,7 +88,7 @@ async fn every_state_takes_an_end_in_one_way() {
 async fn every_state_takes_the_journals_word_in_one_way() {
     let acceptances = ALL.map(|was| {
         let (mut ledger, id) = ledger(was);
-        let acceptance = match ledger.accepted(id) {
+        let acceptance = match ledger.accepted(id, None) {
             Acceptance::GoesOn => "goes on".to_owned(),
             Acceptance::EndedMeanwhile(ended) => format!("ended {}", content(&ended)),
             Acceptance::TooLate => "too late".to_owned(),
@@ -154,7 +154,7 @@ async fn whatever_happens_in_whatever_order_one_end_is_written() {
         let mut written = u32::from(matches!(first, Ending | Finished));
         let mut count = |verdict: Verdict| written += u32::from(matches!(verdict, Verdict::Write(_)));
         count(ledger.ended(completed(id, "a")));
-        if let Acceptance::EndedMeanwhile(ended) = ledger.accepted(id) {
+        if let Acceptance::EndedMeanwhile(ended) = ledger.accepted(id, None) {
             count(ledger.ended(ended));
         }
         count(ledger.ended(completed(id, "b")));
@@ -175,7 +175,7 @@ async fn a_recovered_request_is_accepted_already() {
     let entry = ledger.recovered(address.clone(), true, request.deadline);
     assert_eq!((&entry.address, entry.keeps_conversation), (&address, true));
     assert!(ledger.is_open(request.id));
-    assert!(matches!(ledger.accepted(request.id), Acceptance::GoesOn));
+    assert!(matches!(ledger.accepted(request.id, None), Acceptance::GoesOn));
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ fn streamed_and_ending() -> (Ledger, RequestId) {
     request.origin = Origin::Streamed;
     let mut ledger = Ledger::default();
     ledger.accepting(UserId(2), &request, Clearance::now(&FakeLicences::default()));
-    assert!(matches!(ledger.accepted(request.id), Acceptance::GoesOn));
+    assert!(matches!(ledger.accepted(request.id, None), Acceptance::GoesOn));
     assert!(matches!(ledger.ended(completed(request.id, "first")), Verdict::Write(_)));
     (ledger, request.id)
 }
