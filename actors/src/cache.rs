@@ -29,17 +29,19 @@ use crate::{
     policy::Authorized,
     ports::{Caller, ConversationStore, Flags, Journal, Resource, StoreError, TerminalRecord},
     protocol::{
-        Address, ChatMessage, Ended, Failure, GlobalId, Hop, Outcome, Request, RequestId, Stop, Thread,
-        ThreadChoice, ThreadId, UserId, deliver, forward,
+        Address, ChatMessage, Ended, Failure, GlobalId, Hop, Outcome, Request, RequestId, Stop, ThreadId,
+        UserId, deliver, forward,
     },
 };
 
 mod ledger;
+mod reading;
 pub(crate) mod records;
 mod recovery;
 mod store;
 
 use ledger::{Acceptance, Ledger, Verdict};
+pub use reading::{ReadConversation, ReadThreads};
 use recovery::Left;
 use store::Stores;
 
@@ -137,21 +139,6 @@ impl Recovered {
     pub(crate) fn into_parts(self) -> (Request, UserId) {
         (self.request, self.owner)
     }
-}
-
-/// Asks for a thread of a user's own, oldest message first.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<ChatMessage>, Failure>")]
-pub struct ReadConversation {
-    pub owner: UserId,
-    pub thread: ThreadChoice,
-}
-
-/// Asks for a user's own threads, the one with the newest message first.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<Thread>, Failure>")]
-pub struct ReadThreads {
-    pub owner: UserId,
 }
 
 /// What Cache needs from outside.
@@ -447,38 +434,6 @@ impl Handler<Finished> for Cache {
         }
         deliver(&self.neighbours.recorded, Recorded::Terminal(Arc::new(terminal)));
         self.desk.clear();
-    }
-}
-
-impl Handler<ReadConversation> for Cache {
-    type Result = ResponseFuture<Result<Vec<ChatMessage>, Failure>>;
-
-    fn handle(
-        &mut self,
-        ReadConversation { owner, thread }: ReadConversation,
-        _: &mut Self::Context,
-    ) -> Self::Result {
-        self.desk.take("ReadConversation", None);
-        let (conversation, now) = (self.shelves.conversation.clone(), self.shelves.clock.now());
-        self.desk.clear();
-        self.desk.answer(async move {
-            let messages = conversation.messages(owner, thread, now).await;
-            records::shown(messages.map_err(|error| records::unreadable(owner, &error))?, thread)
-        })
-    }
-}
-
-impl Handler<ReadThreads> for Cache {
-    type Result = ResponseFuture<Result<Vec<Thread>, Failure>>;
-
-    fn handle(&mut self, ReadThreads { owner }: ReadThreads, _: &mut Self::Context) -> Self::Result {
-        self.desk.take("ReadThreads", None);
-        let (conversation, now) = (self.shelves.conversation.clone(), self.shelves.clock.now());
-        self.desk.clear();
-        self.desk.answer(async move {
-            let threads = conversation.threads(owner, now).await;
-            threads.map_err(|error| records::unreadable(owner, &error))
-        })
     }
 }
 

@@ -76,6 +76,7 @@
 //! | what a call cost, and what is logged of it | `models/record.rs` |
 //! | when a prompt or an answer may be logged | `completion/expanded_log.rs` |
 //! | what is in the journal, and in which order it is written | `cache/records.rs`, `cache/store.rs` |
+//! | which thread of its owner's a request is in | [`protocol::ThreadChoice`], [`ports::Journal::accept`] |
 //! | which end counts when several come | `cache/ledger.rs` |
 //! | when nothing may be published yet (the gate) | `broadcaster/correlation.rs`, [`entrance::Gate`] |
 //! | who gets what, and what is replayed | `broadcaster/filter.rs`, `broadcaster/user_log.rs` |

@@ -9,7 +9,7 @@ use crate::{
     ports::{AcceptedRecord, Question, StoreError, TerminalRecord},
     protocol::{
         Address, ChatMessage, Code, Ended, Exchange, Failure, Hop, MessageId, Outcome, Request, RequestId,
-        Role, ThreadChoice, UserId,
+        Role,
     },
     slash_command,
 };
@@ -127,22 +127,6 @@ pub(super) fn storage_unavailable() -> Failure {
 pub(super) fn key_conflict() -> Failure {
     let text = "This Idempotency-Key was used for another request. Use a new key for a new request.";
     Failure::new(Code::Conflict, Hop::Cache, text)
-}
-
-/// What a reader gets of the thread that was named. One that was not named may have nothing in it yet.
-pub(super) fn shown(
-    found: Option<Vec<ChatMessage>>,
-    thread: ThreadChoice,
-) -> Result<Vec<ChatMessage>, Failure> {
-    match (found, thread) {
-        (None, ThreadChoice::Named { .. }) => Err(no_such_thread()),
-        (found, _) => Ok(found.unwrap_or_default()),
-    }
-}
-
-pub(super) fn unreadable(owner: UserId, error: &StoreError) -> Failure {
-    tracing::error!(user = %owner, %error, "conversation could not be read");
-    storage_unavailable()
 }
 
 /// The same whether it is somebody else's, expired, or never was.

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::{
     ports::{Acceptance, AcceptedRecord, IdempotencyKey, Taken},
-    protocol::{Code, Origin, Role},
+    protocol::{Code, Origin, Role, ThreadChoice},
     testing::{MemoryStore, Probe, World, a_desk, a_message, a_request, a_user, alone},
 };
 

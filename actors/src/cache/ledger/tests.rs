@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     clock::Clock,
-    protocol::{Origin, Outcome},
+    protocol::{Origin, Outcome, ThreadId},
     testing::{FakeLicences, a_request, an_action},
 };
 
@@ -176,6 +176,14 @@ async fn a_recovered_request_is_accepted_already() {
     assert_eq!((&entry.address, entry.keeps_conversation), (&address, true));
     assert!(ledger.is_open(request.id));
     assert!(matches!(ledger.accepted(request.id, None), Acceptance::GoesOn));
+}
+
+#[tokio::test]
+async fn the_journal_says_the_thread_also_of_what_was_ended_meanwhile() {
+    let (mut ledger, id) = ledger(Accepting);
+    assert_eq!(said(&ledger.ended(completed(id, "early"))), "nothing");
+    assert!(matches!(ledger.accepted(id, Some(ThreadId(7))), Acceptance::EndedMeanwhile(_)));
+    assert_eq!(ledger.entry(id).unwrap().address.thread_id, Some(ThreadId(7)));
 }
 
 #[tokio::test]
