@@ -17,7 +17,12 @@ use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Granted, cursor::Cursor, event::Draft, filter::Filter, metering, subscription::Subscription,
+    Granted,
+    cursor::Cursor,
+    event::Draft,
+    filter::Filter,
+    metering,
+    subscription::{Named, Subscription},
     user_log::UserLog,
 };
 use crate::{
@@ -211,11 +216,20 @@ impl Correlation {
 
     pub(super) fn subscribe(&mut self, filter: Filter, after: Option<Cursor>, now: Instant) -> Subscription {
         let log = self.log(filter.owner());
-        let is_known = filter.request_id().is_none_or(|id| self.owner(id) == Some(filter.owner()));
+        let named = self.named(&filter);
         let resumed = after.and_then(|after| log.resume(&filter, after));
         let is_resumed = after.is_some() == resumed.is_some();
         let replay = resumed.unwrap_or_else(|| log.replay(&filter, self.limits.unaddressed_replay, now));
-        Subscription::new(log, filter, replay, is_known, is_resumed)
+        Subscription::new(log, filter, replay, named, is_resumed)
+    }
+
+    fn named(&self, filter: &Filter) -> Named {
+        match filter.request_id() {
+            None => Named::Nothing,
+            Some(id) if self.owner(id) != Some(filter.owner()) => Named::Nowhere,
+            Some(id) if self.live.contains_key(&id) => Named::InFlight,
+            Some(_) => Named::Finished,
+        }
     }
 
     /// Where an earlier request of `owner` begins, or will begin when its gate opens; `None` when nothing is

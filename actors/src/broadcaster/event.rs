@@ -87,11 +87,12 @@ impl Event {
         Some(encoding)
     }
 
-    /// What its reader, who may not have it for this reason, is shown in its place.
+    /// What its reader, who may not have it for this reason, is shown in its place. Whoever goes on after that has not
+    /// had the event itself.
     pub(crate) fn withheld(&self, failure: Failure, now: SystemTime) -> Self {
         let ended = Ended::failed(self.request_id(), failure);
         let terminal = records::terminal(Address::clone(&self.address), ended, now);
-        Self { is_withheld: true, ..Draft::last(&terminal).at(self.cursor, self.address.clone()) }
+        Self { is_withheld: true, ..Draft::last(&terminal).at(self.cursor.before(), self.address.clone()) }
     }
 
     pub(super) fn offset(&self) -> u64 {

@@ -8,7 +8,7 @@ use super::{Ask, Entrance, Reader, Refusal};
 use crate::{
     action::OnDisconnect,
     broadcaster::{Event, EventKind, Filter},
-    ports::{Caller, Credentials},
+    ports::{Caller, User},
     protocol::{Code, Exchange, Failure, Hop, Origin, RequestId},
 };
 
@@ -32,16 +32,16 @@ pub struct DirectStream {
 }
 
 impl Entrance {
-    /// Asks, and streams the answer to this caller alone.
+    /// Asks, and streams the answer to this caller alone: `user`, as the credentials of `ask` have it.
     ///
     /// # Errors
     /// The refusal of whichever actor refused it.
-    pub async fn stream(&self, ask: Ask) -> Result<DirectStream, Refusal> {
+    pub async fn stream(&self, user: User, ask: Ask) -> Result<DirectStream, Refusal> {
         let origin = match ask.action.on_disconnect {
             OnDisconnect::Cancel => Origin::Streamed,
             OnDisconnect::Drain => Origin::Asked,
         };
-        self.stream_as(ask, origin).await
+        self.stream_as(user, ask, origin).await
     }
 
     /// The same, about a conversation that the caller brings along. It ends with its caller, whatever the action
@@ -49,32 +49,28 @@ impl Entrance {
     ///
     /// # Errors
     /// The refusal of whichever actor refused it.
-    pub async fn stream_of(&self, ask: Ask, before: Vec<Exchange>) -> Result<DirectStream, Refusal> {
-        self.stream_as(ask, Origin::Brought(before)).await
+    pub async fn stream_of(
+        &self,
+        user: User,
+        ask: Ask,
+        before: Vec<Exchange>,
+    ) -> Result<DirectStream, Refusal> {
+        self.stream_as(user, ask, Origin::Brought(before)).await
     }
 
-    async fn stream_as(&self, ask: Ask, origin: Origin) -> Result<DirectStream, Refusal> {
+    async fn stream_as(&self, user: User, ask: Ask, origin: Origin) -> Result<DirectStream, Refusal> {
         let cancel = CancellationToken::new();
         // Made first: the caller may leave before the request is accepted, and before its stream is there.
         let hold = (!origin.is_journalled()).then(|| cancel.clone().drop_guard());
-        let credentials = ask.credentials.clone();
+        let caller = Caller { user, credentials: Some(ask.credentials.clone()) };
         let gate = self.submit(ask, cancel.clone(), origin).await?;
         let request_id = gate.request_id();
-        let stream = self.follow_as(credentials, request_id).await.map_err(|failure| {
+        let stream = self.follow(caller, request_id).await.map_err(|failure| {
             // What is refused here must not run on.
             cancel.cancel();
             Refusal { request_id, failure }
         })?;
         Ok(DirectStream { _hold: hold, ..stream })
-    }
-
-    async fn follow_as(
-        &self,
-        credentials: Credentials,
-        request_id: RequestId,
-    ) -> Result<DirectStream, Failure> {
-        let user = self.identify(credentials.clone()).await?.user;
-        self.follow(Caller { user, credentials: Some(credentials) }, request_id).await
     }
 
     /// The events of an accepted request, as far back as they are kept, for a caller who may leave without ending it.

@@ -1,10 +1,16 @@
 //! A subscriber's events, each weighed before it is shown: what its reader may not have any more is withheld, and
 //! said to be. There is no other way to read a log.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::Recipient;
-use tokio::sync::watch;
+use futures::{FutureExt, future::BoxFuture};
+use tokio::{sync::watch, time::Instant};
 
 use super::Entrance;
 use crate::{
@@ -20,8 +26,8 @@ use crate::{
 pub struct Reader {
     subscription: Subscription,
     checkpoint: Checkpoint,
-    /// Read from the log, and not looked at yet.
-    read: Vec<Arc<Event>>,
+    /// Read from the log, and not passed on yet.
+    read: VecDeque<Arc<Event>>,
 }
 
 impl Entrance {
@@ -49,7 +55,7 @@ impl Entrance {
         }
         let subscribed = self.subscribe.send(Subscribe { filter, after }).await;
         let subscription = subscribed.map_err(super::lost(Hop::Broadcaster))?;
-        Ok(Reader { subscription, checkpoint: self.checkpoint(caller), read: Vec::new() })
+        Ok(Reader { subscription, checkpoint: self.checkpoint(caller), read: VecDeque::new() })
     }
 
     fn checkpoint(&self, caller: watch::Receiver<Caller>) -> Checkpoint {
@@ -60,6 +66,7 @@ impl Entrance {
             lifetime: self.clearance_lifetime,
             clock: self.clock.clone(),
             found: HashMap::new(),
+            look: None,
         }
     }
 }
@@ -76,6 +83,12 @@ impl Reader {
         self.subscription.is_known()
     }
 
+    /// Whether the request it names has ended, and its reader has had the end: nothing will ever come.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.subscription.is_over()
+    }
+
     /// Behind everything that has been read: a subscription made after it misses nothing.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
@@ -87,21 +100,33 @@ impl Reader {
     pub async fn read(&mut self, max_bytes: usize) -> Vec<Arc<Event>> {
         loop {
             if self.read.is_empty() {
-                self.read = self.subscription.read(max_bytes);
+                self.read = self.subscription.read(max_bytes).into();
             }
-            if self.read.is_empty() {
-                return Vec::new();
+            let Some(next) = self.read.front() else { return Vec::new() };
+            if !self.checkpoint.knows(next) {
+                self.checkpoint.look_again(next).await;
             }
-            for event in &self.read {
-                self.checkpoint.look_at(event).await;
-            }
-            let read = std::mem::take(&mut self.read);
-            let shown: Vec<_> = read.into_iter().filter_map(|event| self.checkpoint.pass(event)).collect();
+            let shown = self.pass();
             // All of it may have been withheld, and there may be more.
             if !shown.is_empty() {
                 return shown;
             }
         }
+    }
+
+    /// What can be passed on without another look. What comes behind that waits for its own.
+    fn pass(&mut self) -> Vec<Arc<Event>> {
+        let mut shown = Vec::new();
+        while let Some(event) = self.read.pop_front_if(|event| self.checkpoint.knows(event)) {
+            let request_id = event.request_id();
+            if let Some(event) = self.checkpoint.pass(event) {
+                if event.kind == EventKind::Final {
+                    self.subscription.note_withheld(request_id, event.is_withheld);
+                }
+                shown.push(event);
+            }
+        }
+        shown
     }
 
     /// Whether events it had not read yet have been removed: it was too slow, and has a hole. To be asked after a
@@ -120,7 +145,6 @@ impl Reader {
 }
 
 /// Knows what its reader may have.
-#[derive(Debug)]
 struct Checkpoint {
     caller: watch::Receiver<Caller>,
     policy: Recipient<LookAgain>,
@@ -129,6 +153,15 @@ struct Checkpoint {
     clock: Clock,
     /// Of requests at which a second look was needed, until their last event.
     found: HashMap<RequestId, Found>,
+    /// The look under way. It goes on when whoever waits for it turns to something else meanwhile.
+    look: Option<Look>,
+}
+
+struct Look {
+    request_id: RequestId,
+    /// The version of the licences it goes by.
+    version: u64,
+    standing: BoxFuture<'static, Standing>,
 }
 
 /// What a second look at one request came to.
@@ -140,31 +173,51 @@ enum Found {
     Withheld,
 }
 
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Checkpoint").field("found", &self.found).finish_non_exhaustive()
+    }
+}
+
 impl Checkpoint {
-    /// Makes sure that what is known of the event's request still counts.
-    async fn look_at(&mut self, event: &Event) {
-        let now = Clearance::now(&*self.licences);
+    /// Whether what is known of the event's request still counts.
+    fn knows(&self, event: &Event) -> bool {
         let clearance = match self.found.get(&event.request_id()) {
-            Some(Found::Refused(_) | Found::Withheld) => return,
+            Some(Found::Refused(_) | Found::Withheld) => return true,
             Some(Found::Allowed(clearance)) => Some(clearance),
             None => event.address.clearance.as_ref(),
         };
-        if clearance.is_some_and(|clearance| clearance.holds(&now, self.lifetime)) {
-            return;
-        }
-        let found = match self.ask(event).await {
-            Standing::Allowed | Standing::Unknown => Found::Allowed(now),
-            Standing::Refused(failure) => Found::Refused(failure),
-        };
-        self.found.insert(event.request_id(), found);
+        let now = Clearance::now(&*self.licences);
+        clearance.is_some_and(|clearance| clearance.holds(&now, self.lifetime))
     }
 
-    async fn ask(&self, event: &Event) -> Standing {
+    /// Asks how things stand with the event's request. May be dropped and called again: nothing is asked twice.
+    async fn look_again(&mut self, event: &Event) {
+        let request_id = event.request_id();
+        let look = match self.look.take().filter(|look| look.request_id == request_id) {
+            Some(look) => look,
+            None => self.ask(event),
+        };
+        let look = self.look.insert(look);
+        let found = match (&mut look.standing).await {
+            Standing::Allowed | Standing::Unknown => {
+                Found::Allowed(Clearance { version: look.version, at: Instant::now() })
+            }
+            Standing::Refused(failure) => Found::Refused(failure),
+        };
+        self.look = None;
+        self.found.insert(request_id, found);
+    }
+
+    fn ask(&self, event: &Event) -> Look {
         let address = &event.address;
         let caller = self.caller.borrow().clone();
         let question = LookAgain { caller, action: address.action.clone(), resource: address.resource() };
+        let answer = self.policy.send(question);
         // A question that was lost is none that was answered with no.
-        self.policy.send(question).await.ok().and_then(Result::ok).unwrap_or(Standing::Unknown)
+        let standing = async { answer.await.ok().and_then(Result::ok).unwrap_or(Standing::Unknown) };
+        let version = self.licences.version();
+        Look { request_id: event.request_id(), version, standing: standing.boxed() }
     }
 
     /// The event as its reader may have it: itself, a word that it is withheld, or nothing after that word.

@@ -138,7 +138,7 @@ async fn a_direct_stream_that_a_crash_cut_short_is_not_run_again() {
     {
         let tree = start(&world);
         world.models.next_call(Script::default().then(Duration::ZERO, "lost ").hang());
-        let stream = tree.entrance().stream(world.ask("alice", "chat")).await.unwrap();
+        let stream = tree.entrance().stream(a_caller(ALICE).user, world.ask("alice", "chat")).await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
         tree.stop(Duration::from_millis(100)).await;
         drop(stream);

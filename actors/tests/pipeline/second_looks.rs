@@ -175,13 +175,19 @@ async fn one_request_that_is_withheld_takes_no_other_with_it() {
 
 #[actix::test]
 async fn a_direct_stream_ends_with_the_refusal_and_so_does_its_request() {
-    let world = world_of_a_slow_answer();
+    let world = world_of_doubt();
+    let begun = Script::default().then(Duration::ZERO, "Hello").then(LONG, " world");
+    world.models.next_call(begun.hang());
     let tree = start(&world);
-    let mut stream = tree.entrance().stream(world.ask("alice", "summarize_comments")).await.unwrap();
+    let mut stream =
+        tree.entrance().stream(a_caller(ALICE).user, world.ask("alice", "summarize_comments")).await.unwrap();
     assert_eq!(stream.next().await.unwrap().unwrap().message.content, "Hello");
     leave(&world);
     is_withheld(&stream.next().await.unwrap().unwrap(), Code::Forbidden, NO_ACCESS);
     assert!(stream.next().await.is_none());
+    drop(stream);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((world.permits.in_flight(), world.models.open_calls()), (0, 0));
 }
 
 #[actix::test]
@@ -207,4 +213,59 @@ async fn nobody_reads_for_somebody_else() {
     let filter = everything_of(ALICE, RequestId::new());
     let refused = tree.entrance().subscribe(a_caller(UserId(3)), filter).await.unwrap_err();
     assert_eq!(refused.code, Code::Forbidden);
+}
+
+#[actix::test]
+async fn a_look_that_takes_long_is_not_begun_again_by_who_turns_to_something_else_meanwhile() {
+    let mut world = world_of_doubt();
+    let (inspector, looks) = counting("LookAgain");
+    world.inspector = Some(inspector);
+    world.models.next_call(Script::default().then(Duration::ZERO, "Hello").then(LONG, " world.").finish());
+    let tree = start(&world);
+    let (_, mut reader) = first_chunk(&world, &tree).await;
+    *world.directory.takes.lock().unwrap() = 3 * LIFETIME;
+    reader.changed().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut left = 0;
+    let shown = loop {
+        match timeout(Duration::from_secs(1), reader.read(1 << 20)).await {
+            Ok(shown) => break shown,
+            Err(_) => left += 1,
+        }
+    };
+    assert!(left > 1, "it took no time");
+    assert_eq!(shown.last().unwrap().message.content, "Hello world.");
+    assert_eq!((looks.load(SeqCst), shown.len()), (1, 2));
+}
+
+#[actix::test]
+async fn no_place_behind_what_was_withheld_is_a_receipt_of_it() {
+    let world = world_of_a_slow_answer();
+    let tree = start(&world);
+    let page = || Filter::new(ALICE, None, None, Some("C".to_owned()), None).unwrap();
+    let mut on_the_page = world.ask("alice", "chat");
+    on_the_page.client_subscription_id = Some("C".to_owned());
+    let mut reader = tree.entrance().subscribe(a_caller(ALICE), page()).await.unwrap();
+    let request_id = tree.entrance().ask(on_the_page).await.unwrap().request_id();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(text(&reader.read(1 << 20).await), "Hello");
+    leave(&world);
+    let told = to_the_final(&mut reader).await.pop().unwrap();
+    is_withheld(&told, Code::Forbidden, NO_ACCESS);
+    tokio::time::sleep(LONG).await;
+    assert!(reader.read(1 << 20).await.is_empty());
+    let behind = reader.cursor();
+    join(&world);
+    tokio::time::sleep(LONG).await;
+
+    let subscribe = async |after| {
+        let caller = tokio::sync::watch::channel(a_caller(ALICE)).1;
+        tree.entrance().subscribe_after(caller, page(), after).await.unwrap()
+    };
+    assert!(subscribe(Some(behind)).await.read(1 << 20).await.is_empty());
+    let replayed = to_the_final(&mut subscribe(None).await).await;
+    assert_eq!((replayed[0].request_id(), replayed[0].is_withheld), (request_id, false));
+    // The place of the word itself is before what it stood for.
+    let rest = to_the_final(&mut subscribe(Some(told.cursor)).await).await;
+    assert_eq!((text(&rest).as_str(), rest.last().unwrap().is_withheld), (" world.", false));
 }

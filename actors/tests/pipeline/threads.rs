@@ -213,7 +213,11 @@ async fn a_caller_who_waits_for_the_answer_itself_is_in_the_legacy_thread() {
     let tree = start(&world);
     talk(&world, &tree, ThreadChoice::Legacy, "one?").await;
     talk(&world, &tree, ThreadChoice::OfType(QUICK), "quick").await;
-    let mut stream = tree.entrance().stream(say_in(&world, ThreadChoice::Legacy, "two?")).await.unwrap();
+    let mut stream = tree
+        .entrance()
+        .stream(a_caller(ALICE).user, say_in(&world, ThreadChoice::Legacy, "two?"))
+        .await
+        .unwrap();
     while let Some(event) = stream.next().await {
         event.unwrap();
     }
