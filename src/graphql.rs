@@ -48,13 +48,11 @@ mod tests;
 mod thread_choice;
 pub mod timestamp;
 
-pub use ai_completion_response::resume_name;
+pub use ai_completion_response::{Prepared, resume_name};
 pub use ai_message::role_name;
-pub use fingerprint::of_json as fingerprint_of;
-
-pub use ai_completion_response::Prepared;
 use call::Call;
 pub use call::Rejection;
+pub use fingerprint::of_json as fingerprint_of;
 pub use schema::{BuildError, sdl};
 
 /// A request as every transport carries it.

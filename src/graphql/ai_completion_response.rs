@@ -274,5 +274,6 @@ fn extensions(event: &Event) -> Vec<(String, Value)> {
     ];
     let restarted = restarted.into_iter().filter(|_| event.kind == EventKind::Restart);
     let cursor = (CURSOR.to_owned(), Value::from(event.cursor.to_string()));
-    std::iter::once(cursor).chain(restarted).chain(model).chain(failure).collect()
+    let withheld = event.is_withheld.then(|| ("withheld".to_owned(), Value::from(true)));
+    std::iter::once(cursor).chain(restarted).chain(withheld).chain(model).chain(failure).collect()
 }

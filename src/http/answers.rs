@@ -9,7 +9,7 @@
 //!
 //! The response ends with the last message.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -17,14 +17,14 @@ use actix_web::{
     web::{self, Bytes},
 };
 use duologue_actors::{
-    broadcaster::{Cursor, Event, EventKind, Filter},
+    broadcaster::{Cursor, Event, EventKind, Filter, Resume},
     entrance::{Gate, Reader},
     ports::{Credentials, Identity},
     protocol::{Code, Failure, Hop, RequestId},
 };
 use futures::{Stream, stream};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::{
@@ -41,8 +41,12 @@ use crate::{
 
 pub const PATH: &str = "/api/v4/ai/requests/{request_id}/events";
 
-/// How much is read of the owner's log at a time, in bytes.
-const READ_BYTES: usize = 64 * 1024;
+/// How much is read of the owner's log at a time, in bytes: one event, so that none waits here for a slow client while
+/// its reader may lose the right to it.
+const READ_BYTES: usize = 1;
+
+/// What is said first of all.
+const SUBSCRIBED: &str = "subscribed";
 
 /// What stands for an answer that begins anew.
 const RESET: &str = "reset";
@@ -100,7 +104,7 @@ pub(super) fn attend(
 /// The events of a request, from `after` on. Its `gate` opens when somebody listens.
 ///
 /// # Errors
-/// `NotFound` when nothing is kept of the request, so that nothing would ever come.
+/// `NotFound` when nothing is kept of the request, so that nothing would ever come, and nobody has heard any of it.
 pub(super) async fn listen(
     edge: &Edge,
     attendance: Attendance,
@@ -111,12 +115,25 @@ pub(super) async fn listen(
     let filter = Filter::of_request(attendance.user(), request_id);
     let reader = edge.entrance.subscribe_after(attendance.known(), filter, after).await;
     let reader = reader.map_err(Refusal::Failed)?;
+    // Whoever waits inside the process needs no gate: the request is named before anything of it is sent.
     drop(gate);
-    if !reader.is_known() {
-        return Err(Refusal::NotFound);
+    match (reader.is_known(), after) {
+        (true, _) if reader.is_over() => Ok(nothing_more()),
+        (true, _) => {
+            let listener = Listener::new(request_id, reader, attendance, &edge.rest);
+            Ok(event_stream::response().streaming(listener.frames()))
+        }
+        // What it was in the middle of is forgotten: it is told, and comes back no more.
+        (false, Some(_)) => {
+            let said = subscribed(request_id, reader.resume());
+            Ok(event_stream::response().body(event_stream::event(Some(SUBSCRIBED), END, &said)))
+        }
+        (false, None) => Err(Refusal::NotFound),
     }
-    let listener = Listener::new(request_id, reader, attendance, &edge.rest);
-    Ok(event_stream::response().streaming(listener.frames()))
+}
+
+fn subscribed(request_id: RequestId, resume: Resume) -> Value {
+    json!({ "requestId": request_id.to_string(), "resume": resume_name(resume) })
 }
 
 fn too_many() -> Refusal {
@@ -129,8 +146,8 @@ struct Listener {
     reader: Reader,
     attendance: Attendance,
     heartbeat: Interval,
-    /// To be written next.
-    frames: VecDeque<String>,
+    /// What is said first of all, until it is.
+    first: Option<String>,
     is_over: bool,
 }
 
@@ -138,12 +155,10 @@ impl Listener {
     fn new(request_id: RequestId, reader: Reader, attendance: Attendance, config: &RestConfig) -> Self {
         let mut heartbeat = interval_at(Instant::now() + config.heartbeat(), config.heartbeat());
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let said = json!({ "requestId": request_id.to_string(), "resume": resume_name(reader.resume()) });
+        let said = subscribed(request_id, reader.resume());
         let id = event_stream::id(request_id, reader.cursor());
-        let first =
-            event_stream::retry(config.retry()) + &event_stream::event(Some("subscribed"), &id, &said);
-        let frames = VecDeque::from([first]);
-        Self { reader, attendance, heartbeat, frames, is_over: false }
+        let first = event_stream::retry(config.retry()) + &event_stream::event(Some(SUBSCRIBED), &id, &said);
+        Self { reader, attendance, heartbeat, first: Some(first), is_over: false }
     }
 
     fn frames(self) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
@@ -154,30 +169,28 @@ impl Listener {
     }
 
     async fn next(&mut self) -> Option<String> {
-        loop {
-            if let Some(frame) = self.frames.pop_front() {
-                return Some(frame);
-            }
-            if self.is_over {
-                return None;
-            }
-            tokio::select! {
-                biased;
-                () = self.attendance.over() => return None,
-                events = news(&mut self.reader) => self.take(&events),
-                _ = self.heartbeat.tick() => return Some(HEARTBEAT.to_owned()),
-            }
+        if self.is_over {
+            return None;
+        }
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        tokio::select! {
+            biased;
+            () = self.attendance.over() => None,
+            events = news(&mut self.reader) => self.told(&events),
+            _ = self.heartbeat.tick() => Some(HEARTBEAT.to_owned()),
         }
     }
 
-    fn take(&mut self, events: &[Arc<Event>]) {
+    /// Nothing more when something was lost: whoever comes back behind what they have heard is told so.
+    fn told(&mut self, events: &[Arc<Event>]) -> Option<String> {
+        self.heartbeat.reset();
         if self.reader.has_hole() {
-            // It comes back behind what it has heard, and is told that this cannot be gone on with.
-            self.is_over = true;
-            return;
+            return None;
         }
-        self.frames.extend(events.iter().map(|event| frame(event)));
         self.is_over = events.iter().any(|event| event.kind == EventKind::Final);
+        Some(events.iter().map(|event| frame(event)).collect())
     }
 }
 
@@ -223,6 +236,8 @@ struct Message<'a> {
     thread_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    withheld: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<async_graphql::Value>,
 }
@@ -240,6 +255,7 @@ impl<'a> From<&'a Event> for Message<'a> {
             timestamp: timestamp::rfc3339(message.timestamp),
             thread_id: message.thread_id.map(|id| id.global_id().to_string()),
             model: event.model.as_deref(),
+            withheld: event.is_withheld,
             failure: event.failure.as_ref().map(|failure| error::described(failure, None)),
         }
     }

@@ -12,7 +12,7 @@ use actix_web::{
 };
 use duologue_actors::{
     action::Action,
-    ports::{Credentials, FlagSource, IdempotencyKey, Identity},
+    ports::{Caller, Credentials, FlagSource, IdempotencyKey, Identity},
     protocol::{Code, Failure, Hop},
 };
 
@@ -56,56 +56,74 @@ async fn completed(
     payload: web::Payload,
 ) -> Result<HttpResponse, Refusal> {
     let credentials = credentials::of(request.headers());
-    let caller = rest::identify(edge, credentials.clone()).await?;
+    let identity = rest::identify(edge, credentials.clone()).await?;
     let is_streamed = event_stream::is_wanted(request.headers());
     match answers::last(request)?.filter(|_| is_streamed) {
         Some(Last::End) => return Ok(answers::nothing_more()),
         // A client that comes back asks for the rest, whatever it sends again.
         Some(Last::Behind(request_id, after)) => {
-            let attendance = answers::attend(edge, caller, credentials)?;
+            let attendance = answers::attend(edge, identity, credentials)?;
             return answers::listen(edge, attendance, request_id, Some(after), None).await;
         }
         None => {}
     }
-    let chat = offered(edge, &caller)?;
+    let chat = offered(edge, &identity)?;
+    let parameters = parameters(request, edge, payload).await?;
+    if is_streamed {
+        return streamed(request, edge, identity, credentials, parameters, &chat).await;
+    }
+    let caller = Caller { user: identity.user, credentials: Some(credentials) };
+    let (reset, order) = (parameters.reset(&chat), parameters.order(&chat)?);
+    begin_anew(edge, &caller, reset).await?;
+    let content = answered(edge, caller, order).await?;
+    // GitLab's status for whatever is posted.
+    Ok(rest::json_body(StatusCode::CREATED, &content))
+}
+
+async fn parameters(
+    request: &HttpRequest,
+    edge: &Edge,
+    payload: web::Payload,
+) -> Result<Parameters, Refusal> {
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if !is_json(content_type) {
         return Err(Refusal::MediaType);
     }
     let body = graphql::read(payload, edge.max_body_bytes).await.map_err(Refusal::Body)?;
-    let max_label_characters = edge.graphql.max_label_characters();
-    let parameters = Parameters::read(&body, &edge.rest, max_label_characters)?;
-    let key = match is_streamed {
-        true => idempotency_key::of(request.headers(), max_label_characters).map_err(Refusal::Body)?,
-        false => None,
-    };
-    if parameters.with_clean_history {
-        if key.is_some() {
-            return Err(Refusal::Parameter(NOT_TWICE.to_owned()));
-        }
-        answered(edge, &credentials, parameters.reset(&chat)).await?;
-    }
-    if is_streamed {
-        return streamed(edge, credentials, caller, parameters.order(&chat)?, key).await;
-    }
-    let content = answered(edge, &credentials, parameters.order(&chat)?).await?;
-    // GitLab's status for whatever is posted.
-    Ok(rest::json_body(StatusCode::CREATED, &content))
+    Parameters::read(&body, &edge.rest, edge.graphql.max_label_characters())
 }
 
 /// Asks, and shows the answer as it comes, on this connection and on those that go on after it.
 async fn streamed(
+    request: &HttpRequest,
     edge: &Edge,
+    identity: Identity,
     credentials: Credentials,
-    caller: Identity,
-    order: Order,
-    key: Option<String>,
+    parameters: Parameters,
+    chat: &Arc<Action>,
 ) -> Result<HttpResponse, Refusal> {
-    let attendance = answers::attend(edge, caller, credentials.clone())?;
+    let max_key_characters = edge.graphql.max_label_characters();
+    let key = idempotency_key::of(request.headers(), max_key_characters).map_err(Refusal::Body)?;
+    let reset = parameters.reset(chat);
+    if key.is_some() && reset.is_some() {
+        return Err(Refusal::Parameter(NOT_TWICE.to_owned()));
+    }
+    let order = parameters.order(chat)?;
+    let caller = Caller { user: identity.user.clone(), credentials: Some(credentials.clone()) };
+    let attendance = answers::attend(edge, identity, credentials.clone())?;
+    begin_anew(edge, &caller, reset).await?;
     let key = key.map(|key| IdempotencyKey { key, fingerprint: fingerprint_of(order.asked()) });
     let gate = direct::accept(edge, credentials, order, PLATFORM_ORIGIN, key).await.map_err(refused)?;
     let request_id = gate.request_id();
     answers::listen(edge, attendance, request_id, None, Some(gate)).await
+}
+
+/// Has the conversation begin anew, if that is wanted. To be done last before the question: who is refused keeps theirs.
+async fn begin_anew(edge: &Edge, caller: &Caller, reset: Option<Order>) -> Result<(), Refusal> {
+    match reset {
+        Some(reset) => answered(edge, caller.clone(), reset).await.map(drop),
+        None => Ok(()),
+    }
 }
 
 /// The action, if this caller may come this way.
@@ -117,9 +135,9 @@ fn offered(edge: &Edge, caller: &Identity) -> Result<Arc<Action>, Refusal> {
     edge.catalogue.get(CHAT).ok_or(Refusal::NotFound)
 }
 
-async fn answered(edge: &Edge, credentials: &Credentials, order: Order) -> Result<String, Refusal> {
+async fn answered(edge: &Edge, caller: Caller, order: Order) -> Result<String, Refusal> {
     let answer = async {
-        let stream = direct::ask(edge, credentials.clone(), order, PLATFORM_ORIGIN).await?;
+        let stream = direct::ask(edge, caller, order, PLATFORM_ORIGIN).await?;
         direct::whole(stream).await
     };
     answer.await.map(|answer| answer.content).map_err(refused)

@@ -7,7 +7,7 @@ use duologue_actors::{
     action::Action,
     broadcaster::{Event, EventKind},
     entrance::{Ask, DirectStream, Gate, Refusal},
-    ports::{Credentials, IdempotencyKey},
+    ports::{Caller, Credentials, IdempotencyKey},
     protocol::{Code, Exchange, Failure, GlobalId, Hop, RequestId, ThreadChoice},
 };
 use serde_json::{Map, Value, json};
@@ -27,6 +27,29 @@ pub(super) struct Order {
 }
 
 impl Order {
+    /// The order with a place among the requests in flight.
+    fn place(
+        self,
+        edge: &Edge,
+        credentials: Credentials,
+        platform_origin: &'static str,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> Result<Ask, Failure> {
+        let permit = edge.admission.admit()?;
+        Ok(Ask {
+            credentials,
+            action: self.action,
+            input: self.input,
+            resource_id: self.resource_id,
+            project_id: self.project_id,
+            client_subscription_id: self.client_subscription_id,
+            platform_origin: Some(platform_origin.to_owned()),
+            thread: ThreadChoice::Legacy,
+            idempotency_key,
+            permit,
+        })
+    }
+
     /// Everything that makes it what it is.
     pub(super) fn asked(&self) -> Value {
         json!({
@@ -49,24 +72,26 @@ pub(super) struct Answer {
 /// Sends the order down the pipeline; returns when it is accepted. It ends with whoever waits for it.
 pub(super) async fn ask(
     edge: &Edge,
-    credentials: Credentials,
+    caller: Caller,
     mut order: Order,
     platform_origin: &'static str,
 ) -> Result<DirectStream, Failure> {
-    let brought = order.brought.take();
-    enter(
-        edge,
-        credentials,
-        order,
-        platform_origin,
-        None,
-        DirectStream::request_id,
-        async |ask| match brought {
-            Some(brought) => edge.entrance.stream_of(ask, brought).await,
-            None => edge.entrance.stream(ask).await,
-        },
-    )
-    .await
+    let (name, brought) = (order.action.name.clone(), order.brought.take());
+    let Caller { user, credentials } = caller;
+    let ask = order.place(edge, credentials.unwrap_or_default(), platform_origin, None);
+    let asked = match (ask, brought) {
+        (Err(failure), _) => Err(failure),
+        (Ok(ask), Some(brought)) => {
+            let streamed = edge.entrance.stream_of(user, ask, brought).await;
+            received(&name, platform_origin, streamed, DirectStream::request_id)
+        }
+        (Ok(ask), None) => {
+            let streamed = edge.entrance.stream(user, ask).await;
+            received(&name, platform_origin, streamed, DirectStream::request_id)
+        }
+    };
+    reception::count(&name, asked.as_ref().err());
+    asked
 }
 
 /// The same for whoever may come back for the answer: it is promised, as that of `aiAction` is.
@@ -77,44 +102,24 @@ pub(super) async fn accept(
     platform_origin: &'static str,
     key: Option<IdempotencyKey>,
 ) -> Result<Gate, Failure> {
-    let send = async |ask| edge.entrance.ask(ask).await;
-    enter(edge, credentials, order, platform_origin, key, Gate::request_id, send).await
-}
-
-/// Takes a place for the order, has it sent, and notes how it was received.
-async fn enter<T>(
-    edge: &Edge,
-    credentials: Credentials,
-    order: Order,
-    platform_origin: &'static str,
-    idempotency_key: Option<IdempotencyKey>,
-    request_id: fn(&T) -> RequestId,
-    send: impl AsyncFnOnce(Ask) -> Result<T, Refusal>,
-) -> Result<T, Failure> {
-    let Order { action, input, resource_id, project_id, client_subscription_id, .. } = order;
-    let name = action.name.clone();
-    let asked = match edge.admission.admit() {
+    let name = order.action.name.clone();
+    let asked = match order.place(edge, credentials, platform_origin, key) {
         Err(failure) => Err(failure),
-        Ok(permit) => {
-            let ask = Ask {
-                credentials,
-                action,
-                input,
-                resource_id,
-                project_id,
-                client_subscription_id,
-                platform_origin: Some(platform_origin.to_owned()),
-                thread: ThreadChoice::Legacy,
-                idempotency_key,
-                permit,
-            };
-            let received = send(ask).await;
-            reception::log(&name, Some(platform_origin), received.as_ref().map(request_id));
-            received.map_err(|refusal| refusal.failure)
-        }
+        Ok(ask) => received(&name, platform_origin, edge.entrance.ask(ask).await, Gate::request_id),
     };
     reception::count(&name, asked.as_ref().err());
     asked
+}
+
+/// Notes how the pipeline received an order.
+fn received<T>(
+    name: &str,
+    platform_origin: &'static str,
+    received: Result<T, Refusal>,
+    request_id: fn(&T) -> RequestId,
+) -> Result<T, Failure> {
+    reception::log(name, Some(platform_origin), received.as_ref().map(request_id));
+    received.map_err(|refusal| refusal.failure)
 }
 
 /// The input of `action` in which everything is null but what is given.

@@ -16,7 +16,7 @@ use actix_web::{
 use duologue_actors::{broadcaster::Cursor, protocol::RequestId};
 use serde_json::Value;
 
-const MEDIA_TYPE: &str = "text/event-stream";
+pub(super) const MEDIA_TYPE: &str = "text/event-stream";
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// The id of the last event of a request.
@@ -64,11 +64,16 @@ pub(super) fn last(headers: &HeaderMap) -> Result<Option<Last>, ForeignId> {
     }
 }
 
-/// Whether the client asks for events by their name; whoever takes anything gets the plain answer.
+/// Whether the client asks for events by their name; whoever takes anything gets the plain answer, and who says that it
+/// takes none (`q=0`) does too.
 pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).filter_map(|value| value.to_str().ok());
-    let mut names = accepted.flat_map(|value| value.split([',', ';'])).map(str::trim);
-    names.any(|name| name.eq_ignore_ascii_case(MEDIA_TYPE))
+    accepted.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(MEDIA_TYPE));
+        let is_refused = |part: &str| part.strip_prefix("q=").and_then(|q| q.parse().ok()) == Some(0.0);
+        is_named && !parts.any(is_refused)
+    })
 }
 
 /// One event. Without a name it is what `onmessage` of a browser hears.
@@ -90,6 +95,8 @@ pub(super) fn response() -> HttpResponseBuilder {
     response.insert_header((CACHE_CONTROL, "no-store"));
     // nginx would gather events before it passes them on.
     response.insert_header(("x-accel-buffering", "no"));
+    // A client that comes back knocks anew, and finds the door closed of a server that leaves.
+    response.force_close();
     response
 }
 
@@ -146,6 +153,8 @@ mod tests {
     #[case(&["text/event-stream"], true)]
     #[case(&["application/json, Text/Event-Stream;q=0.9"], true)]
     #[case(&["application/json", "text/event-stream"], true)]
+    #[case(&["text/event-stream;q=0"], false)]
+    #[case(&["text/event-stream; q=0.0, */*"], false)]
     #[case(&["*/*"], false)]
     #[case(&["text/*"], false)]
     #[case(&[], false)]

@@ -10,7 +10,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::{
         StatusCode,
-        header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue},
+        header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue},
     },
     web::{self, Bytes},
 };
@@ -18,6 +18,7 @@ use duologue_actors::{
     action::{Action, Catalogue, InputField, ResourceRule},
     clock::Clock,
     entrance::DirectStream,
+    ports::Caller,
     protocol::{Failure, Hop},
 };
 use futures::{Stream, stream};
@@ -30,7 +31,7 @@ use super::{
     credentials,
     direct::{self, Answer, Order, Piece},
     error::Refused,
-    graphql,
+    event_stream, graphql,
 };
 use crate::{config::GatewayConfig, server::Edge};
 
@@ -50,7 +51,6 @@ const PLATFORM_ORIGIN: &str = "ai_gateway";
 const REQUEST_ID: &str = "x-request-id";
 const PROCESS_TIME: &str = "x-process-time";
 
-const EVENT_STREAM: &str = "text/event-stream";
 const PLAIN_TEXT: &str = "text/plain";
 
 /// Answers what is asked at one of these paths.
@@ -90,14 +90,15 @@ async fn answered(
     payload: web::Payload,
 ) -> Result<HttpResponse, Refusal> {
     let credentials = credentials::of(request.headers());
-    edge.entrance.identify(credentials.clone()).await?;
+    let user = edge.entrance.identify(credentials.clone()).await?.user;
+    let caller = Caller { user, credentials: Some(credentials) };
     let action = edge.gateway.action(&edge.catalogue, invokable).filter(|action| unfit(action).is_none());
     let action = action.ok_or(Refusal::NotFound)?;
     let body = body(request, edge, payload).await?;
     let asked = ChatRequest::read(&body).ok_or(Refusal::Validation)?;
     let is_streamed = asked.stream;
     let order = order(action, asked).ok_or(Refusal::Validation)?;
-    let stream = direct::ask(edge, credentials, order, PLATFORM_ORIGIN).await?;
+    let stream = direct::ask(edge, caller, order, PLATFORM_ORIGIN).await?;
     if is_streamed {
         return streamed(stream, content_type(request)).await.map_err(Refusal::from);
     }
@@ -175,9 +176,7 @@ fn pieces(first: Bytes, stream: DirectStream) -> impl Stream<Item = Result<Bytes
 
 /// The gateway calls its bare text an event stream, which it is not. Whoever asks for that by name gets it.
 fn content_type(request: &HttpRequest) -> &'static str {
-    let accept = request.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok());
-    let mut names = accept.flat_map(|accept| accept.split([',', ';'])).map(str::trim);
-    if names.any(|name| name.eq_ignore_ascii_case(EVENT_STREAM)) { EVENT_STREAM } else { PLAIN_TEXT }
+    if event_stream::is_wanted(request.headers()) { event_stream::MEDIA_TYPE } else { PLAIN_TEXT }
 }
 
 fn text_response(content_type: &str) -> actix_web::HttpResponseBuilder {

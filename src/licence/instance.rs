@@ -7,7 +7,10 @@ use std::{
     io::ErrorKind,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Release},
+        },
     },
     time::{Duration, SystemTime},
 };
@@ -140,7 +143,7 @@ impl Instance {
 
     /// Another number whenever the file says something else.
     pub fn version(&self) -> u64 {
-        self.changes.load(Relaxed)
+        self.changes.load(Acquire)
     }
 
     /// The licence, if one is good at `now`.
@@ -174,7 +177,8 @@ impl Instance {
         if found != before.found {
             let reading = judged(&self.config, found, before.verdict.as_ref().ok());
             self.current.store(Arc::new(reading));
-            self.changes.fetch_add(1, Relaxed);
+            // Whoever sees the number sees what it stands for.
+            self.changes.fetch_add(1, Release);
         }
     }
 

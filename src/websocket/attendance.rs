@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use duologue_actors::{
     ports::{Caller, Credentials, Identity},
-    protocol::UserId,
+    protocol::{Failure, UserId},
 };
+use futures::{FutureExt, future::BoxFuture};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -19,6 +20,12 @@ use super::{
     recheck::{Finding, Rechecks},
 };
 
+/// What it is called among the protocols of sockets.
+const NAME: &str = "event_stream";
+
+/// What the Auth actor says of credentials.
+type Verdict = Result<Identity, Failure>;
+
 /// One listener's, from the first word to the last.
 pub struct Attendance {
     shared: Arc<Shared>,
@@ -28,14 +35,13 @@ pub struct Attendance {
     expires: Option<Instant>,
     /// When the credentials are looked at again.
     look_at: Instant,
+    /// The look under way.
+    question: Option<BoxFuture<'static, Verdict>>,
     rechecks: Rechecks,
     departure: Departure,
     _seat: Seat,
     _open: OpenSocket,
 }
-
-/// What it is called among the protocols of sockets.
-const NAME: &str = "event_stream";
 
 impl Sockets {
     /// A place for a listener; `None` when their user has no more of them.
@@ -49,6 +55,7 @@ impl Sockets {
         Some(Attendance {
             expires: shared.expiry(&identity),
             look_at: Instant::now() + rechecks.first,
+            question: None,
             departure: shared.departures.of_socket(number),
             _open: shared.connections.opened(NAME),
             known: watch::Sender::new(known),
@@ -75,24 +82,29 @@ impl Attendance {
     }
 
     /// Resolves when it is over: the token has expired or is not good any more, or the server leaves. May be dropped
-    /// and called again.
+    /// and called again: a question that was asked is not asked anew.
     pub async fn over(&mut self) {
         loop {
-            let expiry = self.expires.unwrap_or(self.look_at);
             tokio::select! {
+                biased;
                 () = self.departure.due() => return,
-                () = sleep_until(expiry), if self.expires.is_some() => return,
-                () = sleep_until(self.look_at) => {}
+                () = sleep_until(self.expires.unwrap_or(self.look_at)), if self.expires.is_some() => return,
+                verdict = answered(&mut self.question) => {
+                    self.question = None;
+                    if !self.is_still_good(verdict) {
+                        return;
+                    }
+                    self.look_at = Instant::now() + self.rechecks.every;
+                }
+                () = sleep_until(self.look_at), if self.question.is_none() => {
+                    let (entrance, credentials) = (self.shared.entrance.clone(), self.credentials.clone());
+                    self.question = Some(async move { entrance.identify(credentials).await }.boxed());
+                }
             }
-            if !self.is_still_good().await {
-                return;
-            }
-            self.look_at = Instant::now() + self.rechecks.every;
         }
     }
 
-    async fn is_still_good(&mut self) -> bool {
-        let verdict = self.shared.entrance.identify(self.credentials.clone()).await;
+    fn is_still_good(&mut self, verdict: Verdict) -> bool {
         match Finding::of(&self.identity, Some(verdict)) {
             Finding::Good(identity) => {
                 self.expires = self.shared.expiry(&identity);
@@ -103,5 +115,13 @@ impl Attendance {
             Finding::Unknown => true,
             Finding::NotGood => false,
         }
+    }
+}
+
+/// What was answered; waits for ever while nothing is asked.
+async fn answered(question: &mut Option<BoxFuture<'static, Verdict>>) -> Verdict {
+    match question {
+        Some(question) => question.await,
+        None => std::future::pending().await,
     }
 }
