@@ -8,28 +8,30 @@ use std::sync::Arc;
 use async_graphql::{
     Name, Result, Value,
     dynamic::{
-        Field, FieldFuture, FieldValue, InputObject, InputValue, Object, ResolverContext, SchemaBuilder,
-        TypeRef, indexmap::IndexMap,
+        Field, FieldFuture, FieldValue, InputObject, InputValue, ResolverContext, SchemaBuilder, TypeRef,
+        indexmap::IndexMap,
     },
 };
 use duologue_actors::{
     action::{Action, Catalogue, ResourceRule},
-    broadcaster::Cursor,
     entrance::{Ask, Entrance, Gate, Refusal},
     ports::IdempotencyKey,
-    protocol::{GlobalId, RequestId, ThreadChoice, ThreadId},
+    protocol::{GlobalId, ThreadChoice},
 };
 
 use super::{
     GraphqlParts, call, error, fingerprint,
-    inline_answer::{self, INLINE, InlineAnswer},
+    inline_answer::{self, INLINE},
     input_types, names, scalars,
     thread_choice::{self, CONVERSATION_TYPE, OF_TYPE, THREAD_ID},
 };
 use crate::reception;
 
+mod payload;
+
+use payload::{AI_ACTION_PAYLOAD, Payload};
+
 const AI_ACTION_INPUT: &str = "AiActionInput";
-const AI_ACTION_PAYLOAD: &str = "AiActionPayload";
 
 /// The input fields besides the actions', with their types.
 pub(super) const COMMON_FIELDS: [(&str, &str, &str); 7] = [
@@ -77,7 +79,7 @@ pub(super) fn register(mut schema: SchemaBuilder, catalogue: &Catalogue) -> Sche
     for (name, type_name, description) in COMMON_FIELDS {
         input = input.field(InputValue::new(name, TypeRef::named(type_name)).description(description));
     }
-    schema.register(input).register(payload())
+    schema.register(input).register(payload::object())
 }
 
 pub(super) fn field() -> Field {
@@ -110,57 +112,6 @@ fn action_input(action: &Action) -> InputObject {
         }
     }
     input
-}
-
-struct Payload {
-    request_id: RequestId,
-    thread_id: Option<ThreadId>,
-    cursor: Option<Cursor>,
-    /// Only of a client that waits for it.
-    answer: Option<InlineAnswer>,
-    client_mutation_id: Option<String>,
-}
-
-fn payload() -> Object {
-    Object::new(AI_ACTION_PAYLOAD)
-        .field(payload_field("requestId", TypeRef::named(TypeRef::STRING), |payload| {
-            Some(payload.request_id.to_string().into())
-        }))
-        .field(
-            payload_field("threadId", TypeRef::named(scalars::AI_CONVERSATION_THREAD_ID), |payload| {
-                payload.thread_id.map(|id| id.global_id().to_string().into())
-            })
-            .description(
-                "The thread of the question and its answer; null for an action that keeps no conversation.",
-            ),
-        )
-        .field(payload_field("errors", TypeRef::named_nn_list_nn(TypeRef::STRING), |payload| {
-            let errors = payload.answer.iter().flat_map(|answer| &answer.errors);
-            Some(Value::List(errors.map(Value::from).collect()))
-        }))
-        .field(
-            payload_field("content", TypeRef::named(TypeRef::STRING), |payload| {
-                payload.answer.as_ref()?.content.as_deref().map(Value::from)
-            })
-            .description("The whole answer, for who asked `inline`; null otherwise."),
-        )
-        .field(
-            payload_field("cursor", TypeRef::named(TypeRef::STRING), |payload| {
-                payload.cursor.map(|cursor| cursor.to_string().into())
-            })
-            .description(
-                "The place before everything of this request: subscribe `after` it and nothing is missed.",
-            ),
-        )
-        .field(payload_field("clientMutationId", TypeRef::named(TypeRef::STRING), |payload| {
-            payload.client_mutation_id.as_deref().map(Value::from)
-        }))
-}
-
-fn payload_field(name: &str, type_ref: TypeRef, read: fn(&Payload) -> Option<Value>) -> Field {
-    Field::new(name, type_ref, move |context| {
-        FieldFuture::from_value(context.parent_value.downcast_ref::<Payload>().and_then(read))
-    })
 }
 
 async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {

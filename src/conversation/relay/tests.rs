@@ -1,7 +1,8 @@
-use duologue_actors::protocol::UserId;
+use duologue_actors::protocol::{ThreadId, UserId};
 
 use super::*;
 use crate::conversation::{
+    outbox::StreamName,
     streams::Fault,
     testing::{ALICE, FakeStreams, MALLORY, MemoryOutbox, Mood, a_message, contents, main_of},
 };
@@ -138,6 +139,20 @@ async fn a_conversation_that_cannot_be_written_holds_up_no_other_and_is_tried_ag
     scene.settle().await;
     assert_eq!(scene.written(ALICE).len(), 101);
     assert_eq!((scene.outbox.len(), scene.relay.signal.report()), (0, Report::default()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_thread_of_a_user_is_written_to_its_own_stream_and_holds_up_no_other() {
+    let scene = Scene::new(Mood::Well);
+    let quick = StreamName { owner: ALICE, thread_id: Some(ThreadId(7)) };
+    scene.streams.bad.lock().unwrap().insert(main_of(ALICE));
+    for (thread_id, content) in [(quick.thread_id, "1"), (None, "2"), (quick.thread_id, "3")] {
+        scene.outbox.put(ALICE, thread_id, a_message(1, content)).await.unwrap();
+    }
+    scene.settle().await;
+    assert_eq!(contents(&scene.streams.of(quick)), ["1", "3"]);
+    assert_eq!((scene.written(ALICE).len(), scene.outbox.len()), (0, 1));
+    assert_eq!(scene.relay.signal.report().set_aside, 1);
 }
 
 #[tokio::test(start_paused = true)]

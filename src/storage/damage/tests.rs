@@ -168,6 +168,35 @@ async fn a_sound_file_is_not_called_damaged() {
     assert_eq!(shown_of(&content).await, Some((all, None)));
 }
 
+#[tokio::test]
+async fn a_thread_whose_row_is_altered_keeps_its_messages_and_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let config = StorageConfig::in_folder(folder.path());
+        Storage::open(&config, ConversationLimits::default(), Shelf::Messages).unwrap()
+    };
+    let storage = open();
+    let thread_id = storage.append(UserId(1), None, a_message(1, "why?")).await.unwrap();
+    storage.close().await;
+    drop(storage);
+    let file = Connection::open(folder.path().join(FILE_NAME)).unwrap();
+    file.execute("UPDATE threads SET title = 'another'", []).unwrap();
+    file.close().unwrap();
+
+    let storage = open();
+    let damage = storage.damage().unwrap();
+    assert!(damage.findings[0].ends_with("of threads is not as it was written"), "{damage}");
+    let threads = storage.threads(UserId(1), at(1)).await.unwrap();
+    assert_eq!((threads.len(), Some(threads[0].id), threads[0].title.as_deref()), (1, thread_id, None));
+    let kept = storage.messages(UserId(1), ThreadChoice::of(thread_id), at(1)).await.unwrap().unwrap();
+    assert_eq!(kept[0].content, "why?");
+    let again = storage.append(UserId(1), None, a_message(2, "and?")).await.unwrap();
+    assert_eq!(again, thread_id, "the conversation goes on");
+    storage.close().await;
+    drop(storage);
+    assert_eq!(open().damage(), None);
+}
+
 #[test]
 fn what_was_damaged_is_told_with_where_it_lies() {
     let findings =

@@ -55,6 +55,46 @@ async fn each_thread_has_its_own_stream_and_the_legacy_one_is_gitlabs() {
 
 #[tokio::test]
 #[ignore = "needs redis-server: run make test"]
+async fn what_others_wrote_is_read_by_who_has_no_thread_here_and_their_first_question_goes_on_with_it() {
+    let (redis, server) = scene().await;
+    let (id, request_id) = ("0198f3a0-0000-7000-8000-000000000001", "0198f3a0-0000-7000-8000-000000000002");
+    let words = [
+        "XADD",
+        STREAM_OF_ALICE,
+        "*",
+        "id",
+        id,
+        "request_id",
+        request_id,
+        "role",
+        "user",
+        "content",
+        "there",
+    ];
+    redis.run::<String>(&words).await.unwrap();
+    let client = server.graphql(ALICE).unwrap();
+    let shown = client.post(READ, json!({})).await.unwrap();
+    let alone = json!([{ "requestId": request_id, "role": "USER", "threadId": null }]);
+    assert_eq!(shown.at("/data/aiMessages/nodes"), alone, "{}", shown.text);
+    assert_eq!(
+        client.post(LIST, json!({})).await.unwrap().at("/data/aiConversationThreads/nodes"),
+        json!([])
+    );
+
+    let (_, thread_id, _) = ask_in(&server, json!({})).await;
+    let shown = client.post(READ, json!({})).await.unwrap();
+    let nodes = shown.at("/data/aiMessages/nodes");
+    assert_eq!(
+        (&nodes[0]["requestId"], nodes.as_array().unwrap().len()),
+        (&json!(request_id), 3),
+        "{}",
+        shown.text
+    );
+    assert!(nodes.as_array().unwrap().iter().all(|node| node["threadId"] == thread_id), "{}", shown.text);
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: run make test"]
 async fn while_redis_is_away_threads_are_chosen_all_the_same_and_written_when_it_is_back_also_after_a_kill() {
     let mut redis = RedisServer::start().await.unwrap();
     let mut server = home_with(&redis.url()).serve().await.unwrap();
