@@ -44,8 +44,12 @@ fn post(server: &TestServer, body: &Value) -> RequestBuilder {
 
 /// A model that says one delta after another, with pauses between them.
 fn speaking() -> Script {
+    speaking_for(Duration::from_millis(30))
+}
+
+fn speaking_for(pause: Duration) -> Script {
     let said = DELTAS.into_iter().fold(Script::events([openai::role()]), |script, delta| {
-        script.send(openai::delta(delta)).wait(Duration::from_millis(30))
+        script.send(openai::delta(delta)).wait(pause)
     });
     said.send(openai::stop()).send(openai::done())
 }
@@ -246,6 +250,11 @@ async fn nobody_hears_what_is_not_theirs_and_what_is_wrong_is_said() {
         (strange.status, strange.json()),
         (400, json!({"error": "Last-Event-ID is none of this server's"}))
     );
+    let forgotten = "0190f5a4-8c1e-7b52-a1d3-5f0f5f1c7e11";
+    let place = format!("{forgotten}.00000000000000070000000000000009");
+    let back = get(&server, ALICE, forgotten).header("Last-Event-ID", place);
+    let told = EventStream::open(back).await.unwrap().rest().await.unwrap();
+    assert_eq!((told.len(), told[0].id.as_str(), &told[0].data["resume"]), (1, "end", &json!("RESET")));
     let other = "0190f5a4-8c1e-7b52-a1d3-5f0f5f1c7e11.00000000000000070000000000000009";
     assert_eq!(
         send(get(&server, ALICE, &request_id).header("Last-Event-ID", other)).await.unwrap().status,
@@ -289,6 +298,19 @@ async fn a_silent_stream_says_that_it_lives_and_its_token_ends_it() {
 }
 
 #[tokio::test]
+async fn a_token_whose_key_is_withdrawn_ends_its_streams() {
+    let provider = FakeProvider::start(speaking_for(Duration::from_secs(1))).await.unwrap();
+    let (issuer, server) = watchful_server_with(|home| answered_by(home, &provider)).await;
+    let token = token(&issuer, &json!({}));
+    let request_id = ask(&server.graphql(&token).unwrap(), summarize(ISSUE, None)).await;
+    let mut stream = EventStream::open(get(&server, &token, &request_id)).await.unwrap();
+    issuer.rotate().unwrap();
+    // Although there is always something to say.
+    let said = stream.rest().await.unwrap();
+    assert!(said.iter().all(|event| event.id != "end"), "{said:?}");
+}
+
+#[tokio::test]
 async fn a_user_listens_to_as_many_answers_as_there_may_be_sockets() {
     let stalling = Script::event_stream().send(openai::delta("Half an")).then(Step::Stall);
     let provider = FakeProvider::start(stalling).await.unwrap();
@@ -299,8 +321,11 @@ async fn a_user_listens_to_as_many_answers_as_there_may_be_sockets() {
     let request_id = ask(&server.graphql(ALICE).unwrap(), chat("Hello?", None)).await;
     let stream = EventStream::open(get(&server, ALICE, &request_id)).await.unwrap();
     assert_eq!(send(get(&server, ALICE, &request_id)).await.unwrap().status, 429);
-    assert_eq!(send(post(&server, &json!({"content": "Hello?"}))).await.unwrap().status, 429);
+    let anew = json!({"content": "Hello?", "with_clean_history": true});
+    assert_eq!(send(post(&server, &anew)).await.unwrap().status, 429);
     assert_eq!(provider.calls().len(), 1, "nothing is asked for whom there is no place");
+    let kept = messages(&server.graphql(ALICE).unwrap(), None).await;
+    assert!(kept.iter().all(|message| message["content"] != "/reset"), "{kept:?}");
     drop(stream);
     let back = async { while send_head(get(&server, ALICE, &request_id)).await != 200 {} };
     timeout(PATIENCE, back).await.expect("the place is not given back");

@@ -78,12 +78,14 @@ async fn who_is_taken_out_of_the_group_hears_no_more_of_an_answer_on_any_transpo
     assert_eq!(heard(&mut cable).await["content"], "We agreed ");
     gitlab.change(|world| world.groups.iter_mut().for_each(|group| group.members.clear()));
 
-    is_withheld(message(&socket.frame().await.unwrap(), "1"));
+    let frame = socket.frame().await.unwrap();
+    is_withheld(message(&frame, "1"));
+    assert_eq!(frame["payload"]["extensions"]["withheld"], true, "{frame}");
     is_withheld(&heard(&mut cable).await);
     let events = stream.rest().await.unwrap();
     let last = events.last().unwrap();
     is_withheld(&last.data);
-    assert_eq!(last.data["failure"]["code"], "not_found");
+    assert_eq!((&last.data["failure"]["code"], &last.data["withheld"]), (&json!("not_found"), &json!(true)));
     assert!(events.iter().all(|event| event.data["chunkId"] != 2), "{events:?}");
 
     // Whoever is let in again has the answer.
