@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
-    gitlab::home_of,
+    gitlab::{SHA, home_of},
     support::{ISSUE, NOT_FOUND, SUBSCRIPTION, answered_by, ask, message, socket, subscribe, summarize},
 };
 
@@ -100,4 +100,22 @@ async fn who_is_taken_out_of_the_group_hears_no_more_of_an_answer_on_any_transpo
     };
     let answer = timeout(PATIENCE, again).await.expect("it is withheld for good");
     assert_eq!(answer["content"], "We agreed to roll back.");
+}
+
+#[tokio::test]
+async fn after_a_restart_an_answer_about_a_commit_is_still_for_who_asked() {
+    let gitlab = GitlabStub::start().await.unwrap();
+    let mut home = home_of(&gitlab);
+    home.fix_port().unwrap();
+    let mut server = home.serve().await.unwrap();
+    let commit = json!({
+        "chat": { "content": "What is this about?", "resourceId": format!("gid://gitlab/Commit/{SHA}") },
+        "projectId": "gid://gitlab/Project/20",
+    });
+    let request_id = ask(&server.graphql(TOKEN).unwrap(), commit).await;
+    by_events(&server, &request_id).await.rest().await.unwrap();
+    server.kill9().await.unwrap();
+    server.restart().await.unwrap();
+    let last = by_events(&server, &request_id).await.rest().await.unwrap().pop().unwrap();
+    assert_eq!(last.data["errors"], json!([]), "{last:?}");
 }
