@@ -5,8 +5,10 @@ use duologue_harness::server::TestServer;
 
 use crate::support::{ALICE, start};
 
+mod browser;
 mod folder;
 mod library;
+mod page;
 pub mod stage;
 mod subscribing;
 

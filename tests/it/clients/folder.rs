@@ -54,6 +54,12 @@ impl Folder {
         self.run("node", &[script], variables).await
     }
 
+    /// Runs a script that is meant for a page, with what pages have.
+    pub async fn node_as_a_page(&self, script: &str, variables: &[(&str, &str)]) -> String {
+        fs::copy(clients().join("adapters/page.js"), self.path().join("page.js")).unwrap();
+        self.run("node", &["--import", "./page.js", script], variables).await
+    }
+
     pub async fn python(&self, script: &str, variables: &[(&str, &str)]) -> String {
         self.run(".venv/bin/python", &[script], variables).await
     }

@@ -62,15 +62,20 @@ impl Play {
 impl Stage {
     /// With a model that says its pieces soon after each other.
     pub async fn set(ping_seconds: u64) -> Self {
-        Self::with_model(spoken(None), ping_seconds).await
+        Self::with_model(spoken(None), ping_seconds, &[]).await
     }
 
     /// With a model that waits for the signal before it says its last piece.
     pub async fn set_waiting(signal: &Signal, ping_seconds: u64) -> Self {
-        Self::with_model(spoken(Some(signal)), ping_seconds).await
+        Self::with_model(spoken(Some(signal)), ping_seconds, &[]).await
     }
 
-    async fn with_model(script: Script, ping_seconds: u64) -> Self {
+    /// The same, for pages of `origin`.
+    pub async fn set_for_pages(signal: &Signal, origin: &str) -> Self {
+        Self::with_model(spoken(Some(signal)), 3, &[origin]).await
+    }
+
+    async fn with_model(script: Script, ping_seconds: u64, origins: &[&str]) -> Self {
         let model = FakeProvider::start(script).await.unwrap();
         let mut home = home();
         let provider = json!({ "kind": "openai", "base_url": format!("{}/v1", model.url()) });
@@ -78,6 +83,7 @@ impl Stage {
         home.set("models", "small", json!({ "provider": "local", "model": "tiny" })).unwrap();
         home.set("feature_settings", "default", json!(["small"])).unwrap();
         home.set("websocket", "cable_ping_seconds", ping_seconds).unwrap();
+        home.set("server", "allowed_origins", json!(origins)).unwrap();
         for limit in ["max_aliases", "max_complexity", "max_query_characters"] {
             home.set("graphql", limit, 1_000_000).unwrap();
         }
