@@ -15,7 +15,7 @@ help: ## Lists the targets.
 run: ## Builds the server and runs it on 127.0.0.1:8080.
 	cargo run --release
 
-test: tools $(CLIENTS)/node_modules/.package-lock.json ## Installs what the tests need and runs them all.
+test: tools $(CLIENTS)/node_modules/.package-lock.json $(CLIENTS)/.venv/pyvenv.cfg ## Installs what the tests need and runs them all.
 	cargo test --workspace -- --include-ignored
 	cargo build --workspace --bins --examples
 	$(TARGET)/debug/chaos --server $(TARGET)/debug/duologue --faulty $(TARGET)/debug/examples/faulty --short
@@ -42,4 +42,14 @@ tools:
 # whether that is too old.
 $(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
 	npm ci --prefix $(CLIENTS) --no-audit --no-fund
+	@touch $@
+
+# What is named there is all there is to install: nothing is looked for beside it. An installation that fails leaves no
+# environment that looks finished.
+$(CLIENTS)/.venv/pyvenv.cfg: $(CLIENTS)/requirements.txt
+	rm -rf $(CLIENTS)/.venv
+	python3 -m venv $(CLIENTS)/.venv
+	$(CLIENTS)/.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $< \
+		|| { rm -rf $(CLIENTS)/.venv; exit 1; }
+	$(CLIENTS)/.venv/bin/pip check
 	@touch $@

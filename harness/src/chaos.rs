@@ -3,11 +3,11 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | what is done to the server, and what must hold then | one file a run: `kill9`, `term`, `panic`, `disk`, `redis`, `isolation`, `overload` |
+//! | what is done to the server, and what must hold then | one file a run: `kill9`, `term`, `panic`, `disk`, `redis`, `isolation`, `overload`, `stalled` |
 //! | what is noted | [`fact`] |
 //! | what is wrong with what was noted | [`judge`] |
 //! | who notes it | [`ledger`] |
-//! | who asks and listens | `client`, `listener`, `load`; once more at the end `audit` |
+//! | who asks and listens | `client`, `listener`, `load`, `page`; once more at the end `audit` |
 //! | who is asked upstream | `upstream` |
 //! | what a run is set up with | `stage`, `place`, `subject` |
 //! | what a run tells | [`report`] |
@@ -27,11 +27,13 @@ pub mod ledger;
 mod listener;
 mod load;
 mod overload;
+mod page;
 mod panic;
 mod place;
 mod redis;
 pub mod report;
 mod stage;
+mod stalled;
 mod subject;
 mod term;
 mod upstream;
@@ -94,6 +96,8 @@ pub enum Run {
     Isolation,
     /// Sends ten times as many requests as there is room for
     Overload,
+    /// Opens a thousand sockets and lets a tenth of them never read
+    Stalled,
 }
 
 impl Run {
@@ -107,6 +111,7 @@ impl Run {
             Self::Redis => "redis",
             Self::Isolation => "isolation",
             Self::Overload => "overload",
+            Self::Stalled => "stalled",
         }
     }
 
@@ -122,6 +127,7 @@ impl Run {
                 format!("{} users, {} cycles", isolation::USERS, plan.cycles(isolation::CYCLES))
             }
             Self::Overload => format!("{} seconds", plan.seconds(overload::SECONDS)),
+            Self::Stalled => format!("2 times {} seconds", plan.seconds(stalled::SECONDS)),
         }
     }
 
@@ -134,6 +140,7 @@ impl Run {
             Self::Redis => redis::run(plan, report).await,
             Self::Isolation => isolation::run(plan, report).await,
             Self::Overload => overload::run(plan, report).await,
+            Self::Stalled => stalled::run(plan, report).await,
         }
     }
 }

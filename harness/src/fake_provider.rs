@@ -34,7 +34,7 @@ pub mod shapes;
 mod tls;
 
 pub use refusing::Refusing;
-pub use script::{Script, Step};
+pub use script::{Script, Signal, Step};
 pub use tls::{Authority, Certificate};
 
 /// A running fake. Dropping it closes its port and every socket.

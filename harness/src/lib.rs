@@ -7,6 +7,7 @@
 //! - [`transport_ws`]: the `graphql-transport-ws` protocol, one frame at a time.
 //! - [`action_cable`]: ActionCable, one frame at a time.
 //! - [`proxy`]: between a client and a server, delays and cuts what comes from the server.
+//! - [`browser`]: a headless Chromium that reaches nothing but this machine.
 //! - [`raw_http`]: one HTTP request over a bare socket that is read only when the test says so.
 //! - [`fake_provider`]: a model provider that does exactly what its script says, faults included.
 //! - [`oidc`]: an issuer of JWTs with keys of its own.
@@ -16,6 +17,7 @@
 //! - [`chaos`]: all of it together, under load, with a ledger that judges.
 
 pub mod action_cable;
+pub mod browser;
 pub mod chaos;
 pub mod event_stream;
 pub mod fake_provider;

@@ -41,6 +41,8 @@ enum Place {
     Bytes(usize),
     /// Right behind this text, when it has come so many times.
     Text(Vec<u8>, usize),
+    /// Right behind the websocket message with this text in it, when there were so many of them.
+    Message(Vec<u8>, usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +61,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     next: VecDeque<Passage>,
-    connections: usize,
+    /// What has passed to each client so far, in the order in which they came.
+    passed: Vec<Vec<u8>>,
 }
 
 impl Proxy {
@@ -85,7 +88,14 @@ impl Proxy {
     /// How many connections there were.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.shared.with(|state| state.connections)
+        self.shared.with(|state| state.passed.len())
+    }
+
+    /// How often this text has passed to clients, over all connections there were.
+    #[must_use]
+    pub fn passed(&self, text: &str) -> usize {
+        let times = |passed: &Vec<u8>| ends_of(text.as_bytes(), passed).count();
+        self.shared.with(|state| state.passed.iter().map(times).sum())
     }
 }
 
@@ -116,6 +126,12 @@ impl Passage {
         Self { fault: Some((Place::Text(text.into(), times), Fault::Cut)), ..Self::default() }
     }
 
+    /// Ends the connection behind the so manyeth websocket message that has `text` in it.
+    #[must_use]
+    pub fn cut_after_message(text: &str, times: usize) -> Self {
+        Self { fault: Some((Place::Message(text.into(), times), Fault::Cut)), ..Self::default() }
+    }
+
     /// Lets nothing more of the server through when it has sent `text` for the so manyeth time.
     #[must_use]
     pub fn silent_after_text(text: &str, times: usize) -> Self {
@@ -123,25 +139,19 @@ impl Passage {
     }
 }
 
-impl Shared {
-    fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
-        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((client, _)) = listener.accept().await {
-        let passage = shared.with(|state| {
-            state.connections += 1;
-            state.next.pop_front().unwrap_or_default()
+        let (number, passage) = shared.with(|state| {
+            state.passed.push(Vec::new());
+            (state.passed.len() - 1, state.next.pop_front().unwrap_or_default())
         });
         // A server that is gone is a connection that ends; more is not to be said of it.
-        tokio::spawn(connect(client, shared.server, passage));
+        tokio::spawn(connect(client, Arc::clone(&shared), number, passage));
     }
 }
 
-async fn connect(client: TcpStream, server: SocketAddr, passage: Passage) -> Result<()> {
-    let server = TcpStream::connect(server).await?;
+async fn connect(client: TcpStream, shared: Arc<Shared>, number: usize, passage: Passage) -> Result<()> {
+    let server = TcpStream::connect(shared.server).await?;
     for socket in [&client, &server] {
         socket.set_nodelay(true)?;
     }
@@ -150,15 +160,20 @@ async fn connect(client: TcpStream, server: SocketAddr, passage: Passage) -> Res
     // Whichever way ends first takes the other with it.
     tokio::select! {
         sent = copy(&mut from_client, &mut to_server) => drop(sent?),
-        passed = pass(from_server, to_client, passage) => passed?,
+        passed = pass(from_server, to_client, &shared, number, passage) => passed?,
     }
     Ok(())
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, passage: Passage) -> Result<()> {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    shared: &Shared,
+    number: usize,
+    passage: Passage,
+) -> Result<()> {
     from.readable().await?;
     sleep(passage.held).await;
-    let mut seen = Vec::new();
     let mut piece = [0; 16_384];
     loop {
         let length = from.read(&mut piece).await?;
@@ -166,21 +181,32 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, passage: Passage)
         if bytes.is_empty() {
             return Ok(());
         }
-        let before = seen.len();
-        let Some((place, fault)) = &passage.fault else {
-            to.write_all(bytes).await?;
-            continue;
-        };
-        seen.extend_from_slice(bytes);
-        let Some(end) = place.in_bytes(&seen) else {
-            to.write_all(bytes).await?;
-            continue;
-        };
-        to.write_all(seen.get(before..end).unwrap_or_default()).await?;
+        let (passing, fault) = shared.note(number, bytes, passage.fault.as_ref());
+        to.write_all(bytes.get(..passing).unwrap_or_default()).await?;
         match fault {
-            Fault::Cut => return Ok(()),
-            Fault::Silence => while from.read(&mut piece).await? > 0 {},
+            None => {}
+            Some(Fault::Cut) => return Ok(()),
+            Some(Fault::Silence) => while from.read(&mut piece).await? > 0 {},
         }
+    }
+}
+
+impl Shared {
+    fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes what passes to a client of what has come for it: how many bytes, and the fault behind them.
+    fn note(&self, number: usize, bytes: &[u8], fault: Option<&(Place, Fault)>) -> (usize, Option<Fault>) {
+        self.with(|state| {
+            let Some(passed) = state.passed.get_mut(number) else { return (bytes.len(), None) };
+            let before = passed.len();
+            passed.extend_from_slice(bytes);
+            let reached = fault.and_then(|(place, fault)| Some((place.in_bytes(passed)?, *fault)));
+            let Some((end, fault)) = reached else { return (bytes.len(), None) };
+            passed.truncate(end);
+            (end.saturating_sub(before), Some(fault))
+        })
     }
 }
 
@@ -189,12 +215,41 @@ impl Place {
     fn in_bytes(&self, seen: &[u8]) -> Option<usize> {
         match self {
             Self::Bytes(bytes) => (seen.len() >= *bytes).then_some(*bytes),
-            Self::Text(text, times) => {
-                let ends =
-                    (0..seen.len()).filter(|start| seen.get(*start..).is_some_and(|s| s.starts_with(text)));
-                ends.map(|start| start + text.len()).nth(times.saturating_sub(1))
+            Self::Text(text, times) => ends_of(text, seen).nth(times.saturating_sub(1)),
+            Self::Message(text, times) => {
+                let with_the_text =
+                    messages(seen).filter(|(message, _)| ends_of(text, message).next().is_some());
+                with_the_text.map(|(_, end)| end).nth(times.saturating_sub(1))
             }
         }
+    }
+}
+
+/// Where `text` ends, each time it is in `bytes`.
+fn ends_of<'b>(text: &'b [u8], bytes: &'b [u8]) -> impl Iterator<Item = usize> + 'b {
+    let starts =
+        (0..bytes.len()).filter(move |start| bytes.get(*start..).is_some_and(|s| s.starts_with(text)));
+    starts.map(|start| start + text.len())
+}
+
+/// The whole websocket frames of a server behind the head of its answer, each with the place where it ends.
+fn messages(bytes: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
+    let mut place = ends_of(b"\r\n\r\n", bytes).next().unwrap_or(bytes.len());
+    std::iter::from_fn(move || {
+        let (head, payload) = frame(bytes.get(place..)?)?;
+        let start = place + head;
+        place = start + payload;
+        Some((bytes.get(start..place)?, place))
+    })
+}
+
+/// The lengths of a frame's head and payload. What a server sends is not masked.
+fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
+    let number = |digits: &[u8]| digits.iter().fold(0, |number, digit| (number << 8) | usize::from(*digit));
+    match usize::from(*bytes.get(1)?) {
+        126 => Some((4, number(bytes.get(2..4)?))),
+        127 => Some((10, number(bytes.get(2..10)?))),
+        length => Some((2, length)),
     }
 }
 
@@ -230,6 +285,41 @@ mod tests {
         assert_eq!(heard(Passage::cut_after(3), &["a.", "b."], 3).await, ("a.b".to_owned(), true));
         let behind_the_second = Passage::cut_after_text(".", 2);
         assert_eq!(heard(behind_the_second, &["a.b", ".c."], 4).await, ("a.b.".to_owned(), true));
+    }
+
+    /// An answer's head with the text in it, a short message, one of 126 bytes, whose length takes two more, and a
+    /// short one again.
+    const FRAMES: [&str; 4] = [
+        "HTTP/1.1 101 one\r\n\r\n",
+        "\u{1}\u{4}one ",
+        concat!(
+            "\u{1}~\0~one, and letters up to 126 bytes: abcdefghijklmnopqrstuvwxyz",
+            "abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuvwxyz abcdefghijkl",
+        ),
+        "\u{1}\u{4}one ",
+    ];
+
+    #[tokio::test]
+    async fn a_connection_is_cut_behind_a_whole_message() {
+        let whole = FRAMES[..3].concat();
+        let (text, ended) = heard(Passage::cut_after_message("one", 2), &FRAMES, whole.len()).await;
+        assert_eq!((text.len(), text, ended), (whole.len(), whole, true));
+        let (text, ended) = heard(Passage::cut_after_message("two", 1), &FRAMES, FRAMES.concat().len()).await;
+        assert_eq!((text, ended), (FRAMES.concat(), false));
+    }
+
+    #[tokio::test]
+    async fn what_passed_is_counted_over_all_connections_and_what_was_cut_off_is_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Proxy::start(listener.local_addr().unwrap()).await.unwrap();
+        proxy.next(Passage::cut_after(2));
+        for bytes in [2, 4] {
+            let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+            let (mut server, _) = listener.accept().await.unwrap();
+            server.write_all(b"a.a.").await.unwrap();
+            client.read_exact(&mut vec![0; bytes]).await.unwrap();
+        }
+        assert_eq!((proxy.passed("a."), proxy.connections()), (3, 2));
     }
 
     #[tokio::test]

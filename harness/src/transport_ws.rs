@@ -6,12 +6,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
+    MaybeTlsStream, WebSocketStream, client_async, connect_async,
     tungstenite::{
         Error, Message,
         client::IntoClientRequest,
+        error::UrlError,
         http::{HeaderName, HeaderValue, Request, Response},
         protocol::{CloseFrame, frame::coding::CloseCode},
     },
@@ -29,6 +33,7 @@ pub struct Connect {
     headers: Vec<(String, String)>,
     subprotocol: Option<String>,
     answer_pings: bool,
+    receive_buffer_bytes: Option<u32>,
 }
 
 impl Connect {
@@ -39,6 +44,7 @@ impl Connect {
             headers: Vec::new(),
             subprotocol: Some(SUBPROTOCOL.to_owned()),
             answer_pings: true,
+            receive_buffer_bytes: None,
         }
     }
 
@@ -73,10 +79,17 @@ impl Connect {
         self
     }
 
+    /// Has the kernel take little of what nobody has read yet, so that a server soon notices that nobody reads.
+    #[must_use]
+    pub fn receive_buffer_bytes(mut self, bytes: u32) -> Self {
+        self.receive_buffer_bytes = Some(bytes);
+        self
+    }
+
     /// Does the handshake; a refusal is an error of its own kind.
     pub async fn open(self) -> Result<TransportWs, HandshakeError> {
         let request = self.request().map_err(HandshakeError::Other)?;
-        let connected = timeout(PATIENCE, connect_async(request)).await;
+        let connected = timeout(PATIENCE, self.handshake(request)).await;
         match connected.map_err(|_| HandshakeError::Other(anyhow!("the handshake took too long")))? {
             Ok((socket, response)) => {
                 Ok(TransportWs { socket, accepted: protocol_of(&response), answer_pings: self.answer_pings })
@@ -84,6 +97,19 @@ impl Connect {
             Err(Error::Http(response)) => Err(HandshakeError::Refused(response.status().as_u16())),
             Err(error) => Err(HandshakeError::Other(error.into())),
         }
+    }
+
+    async fn handshake(
+        &self,
+        request: Request<()>,
+    ) -> Result<(WebSocketStream<MaybeTlsStream<TcpStream>>, Response<Option<Vec<u8>>>), Error> {
+        let Some(bytes) = self.receive_buffer_bytes else { return connect_async(request).await };
+        let authority = request.uri().authority().and_then(|authority| authority.as_str().parse().ok());
+        let address = authority.ok_or(UrlError::NoHostName)?;
+        // Before it connects: the size of the buffer is part of what the kernels agree on.
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(bytes)?;
+        client_async(request, MaybeTlsStream::Plain(socket.connect(address).await?)).await
     }
 
     fn request(&self) -> Result<Request<()>> {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
-    sessions::{token, watchful_server_with},
+    sessions::{token_of, watchful_server_with},
     support::{
         ALICE, ISSUE, MALLORY, ROOT, answered_by, ask, ask_to_the_end, chat, home, messages, start, summarize,
     },
@@ -289,7 +289,7 @@ async fn a_silent_stream_says_that_it_lives_and_its_token_ends_it() {
         home.set("rest", "heartbeat_seconds", 1).unwrap();
     })
     .await;
-    let token = token(&issuer, &json!({"exp": now() + 4}));
+    let token = token_of(&issuer, &json!({"exp": now() + 4}));
     let request_id = ask(&server.graphql(&token).unwrap(), summarize(ISSUE, None)).await;
     let response = get(&server, &token, &request_id).send().await.unwrap();
     let said = response.text().await.unwrap();
@@ -301,7 +301,7 @@ async fn a_silent_stream_says_that_it_lives_and_its_token_ends_it() {
 async fn a_token_whose_key_is_withdrawn_ends_its_streams() {
     let provider = FakeProvider::start(speaking_for(Duration::from_secs(1))).await.unwrap();
     let (issuer, server) = watchful_server_with(|home| answered_by(home, &provider)).await;
-    let token = token(&issuer, &json!({}));
+    let token = token_of(&issuer, &json!({}));
     let request_id = ask(&server.graphql(&token).unwrap(), summarize(ISSUE, None)).await;
     let mut stream = EventStream::open(get(&server, &token, &request_id)).await.unwrap();
     issuer.rotate().unwrap();

@@ -18,6 +18,7 @@ mod conversation;
 mod crash;
 mod cursors;
 mod delivery;
+mod endings;
 mod event_streams;
 mod faults;
 mod features;

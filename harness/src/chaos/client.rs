@@ -28,8 +28,7 @@ const CANCELLED_WITHIN_MILLISECONDS: u64 = 150;
 /// A status, by which a server closes a connection.
 const REQUEST_TIMEOUT: u16 = 408;
 
-pub const AI_ACTION: &str =
-    "mutation($input: AiActionInput!) { aiAction(input: $input) { requestId errors } }";
+const AI_ACTION: &str = "mutation($input: AiActionInput!) { aiAction(input: $input) { requestId errors } }";
 
 const AI_CANCEL: &str = "mutation($requestId: ID!) { aiCancel(requestId: $requestId) { requestId } }";
 
@@ -227,9 +226,27 @@ impl Client {
     }
 }
 
+/// Asks for a chat, with this `clientSubscriptionId` if any, and notes what came of it.
+///
+/// # Errors
+/// When there is no server.
+pub async fn ask(shared: &Shared, user: User, page: Option<&str>) -> Result<(Intent, Fact)> {
+    let url = format!("http://{}/api/graphql", shared.address()?);
+    let graphql = shared.http.sharing(url, &token(user));
+    let intent = shared.intents.next();
+    let input =
+        json!({ "chat": { "content": format!("Say {}", canary(intent)) }, "clientSubscriptionId": page });
+    shared.ledger.note(Fact::Intended { intent, user });
+    let fact = settled(intent, &graphql.post(AI_ACTION, json!({ "input": input })).await);
+    shared.ledger.note(fact.clone());
+    if let Fact::Acknowledged { request_id, .. } = &fact {
+        shared.note_accepted(Accepted { intent, user, request_id: request_id.clone() });
+    }
+    Ok((intent, fact))
+}
+
 /// What a reply, or its absence, says of the request.
-#[must_use]
-pub fn settled(intent: Intent, replied: &Result<Reply>) -> Fact {
+fn settled(intent: Intent, replied: &Result<Reply>) -> Fact {
     let reply = match replied {
         Ok(reply) => reply,
         Err(error) if error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect) => {

@@ -1,6 +1,7 @@
 //! Many clients at once, and what they have in common.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -103,6 +104,14 @@ impl Shared {
         let http = GraphqlClient::new("", None)?;
         let (counts, stopping, accepted) = (Arc::default(), Arc::default(), Arc::default());
         Ok(Self { ledger, whereabouts, manners, intents, subscribers, counts, http, stopping, accepted })
+    }
+
+    /// Where the server listens now.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn address(&self) -> Result<SocketAddr> {
+        (*self.whereabouts.borrow()).context("there is no server")
     }
 
     #[must_use]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::json;
 use tokio::{
     task::JoinSet,
@@ -12,13 +12,11 @@ use tokio::{
 
 use super::{
     Plan,
-    audit::Accepted,
-    client::{AI_ACTION, END_WITHIN, Manners, settled},
-    fact::{Fact, User, canary},
+    client::{END_WITHIN, Manners, ask},
+    fact::{Fact, User},
     listener::{Event, Listener, Topic},
     load::Shared,
-    place::token,
-    report::{Report, say},
+    report::{Report, percentile, say},
     stage::{Setting, Stage},
 };
 
@@ -127,16 +125,9 @@ fn user(number: u64) -> User {
 
 /// One request, to its answer or its refusal.
 async fn arrive(shared: Shared, user: User) -> Result<Arrival> {
-    let address = (*shared.whereabouts.borrow()).context("there is no server")?;
-    let graphql = shared.http.sharing(format!("http://{address}/api/graphql"), &token(user));
-    let intent = shared.intents.next();
-    let input = json!({ "chat": { "content": format!("Say {}", canary(intent)) } });
-    shared.ledger.note(Fact::Intended { intent, user });
     let sent = Instant::now();
-    let replied = graphql.post(AI_ACTION, json!({ "input": input })).await;
+    let (intent, fact) = ask(&shared, user, None).await?;
     let took = sent.elapsed();
-    let fact = settled(intent, &replied);
-    shared.ledger.note(fact.clone());
     let request_id = match fact {
         Fact::Acknowledged { request_id, .. } => request_id,
         Fact::Refused { status, code, retry_after, .. } => {
@@ -146,7 +137,7 @@ async fn arrive(shared: Shared, user: User) -> Result<Arrival> {
         }
         _ => return Ok(Arrival::Lost),
     };
-    shared.note_accepted(Accepted { intent, user, request_id: request_id.clone() });
+    let address = shared.address()?;
     let mut listener =
         Listener::open(address, user, shared.ledger.clone(), shared.subscribers.clone()).await?;
     let subscriber = listener.subscribe(&Topic::Request(request_id), Some(intent)).await?;
@@ -197,25 +188,9 @@ fn judge_what_is_left(growth: u64, recovered: Duration, report: &mut Report) {
     report.check(recovered <= RECOVERED_WITHIN, what);
 }
 
-/// The time within which so many of 100 were; none at all counts as no time.
-fn percentile(times: &[Duration], percent: usize) -> Duration {
-    let mut times = times.to_vec();
-    times.sort_unstable();
-    let index = (times.len() * percent).div_ceil(100).saturating_sub(1);
-    times.get(index).copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_percentile_is_the_time_within_which_so_many_were() {
-        let times: Vec<Duration> = (1..=200).rev().map(Duration::from_millis).collect();
-        assert_eq!(percentile(&times, 99), Duration::from_millis(198));
-        assert_eq!(percentile(&times, 100), Duration::from_millis(200));
-        assert_eq!(percentile(&[], 99), Duration::ZERO);
-    }
 
     #[test]
     fn the_rate_is_ten_times_what_the_places_allow() {

@@ -113,6 +113,15 @@ pub fn kept(folder: &Path) {
     say(format_args!("        kept for a look: {} (facts.jsonl, stderr.log, data/)", folder.display()));
 }
 
+/// The time within which so many of 100 were; none at all counts as no time.
+#[must_use]
+pub fn percentile(times: &[Duration], percent: usize) -> Duration {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    let index = (times.len() * percent).div_ceil(100).saturating_sub(1);
+    times.get(index).copied().unwrap_or_default()
+}
+
 /// One line on standard output.
 pub fn say(line: impl Display) {
     // Nobody who reads it is no reason to end a run.
@@ -141,6 +150,14 @@ mod tests {
         whole.add(&faulty);
         assert!(!whole.is_clean());
         assert_eq!((whole.passed, whole.failed), (1, 1));
+    }
+
+    #[test]
+    fn a_percentile_is_the_time_within_which_so_many_were() {
+        let times: Vec<Duration> = (1..=200).rev().map(Duration::from_millis).collect();
+        assert_eq!(percentile(&times, 99), Duration::from_millis(198));
+        assert_eq!(percentile(&times, 100), Duration::from_millis(200));
+        assert_eq!(percentile(&[], 99), Duration::ZERO);
     }
 
     #[test]

@@ -72,6 +72,11 @@ impl Stage {
         self.ledger.ledger()
     }
 
+    /// What the server counts.
+    pub async fn metrics(&self) -> Result<String> {
+        Ok(self.subject.get("/metrics").await?.text)
+    }
+
     /// What clients of this stage share.
     pub fn shared(&self, manners: Manners) -> Result<Shared> {
         let numbers = (self.intents.clone(), self.subscribers.clone());
@@ -92,6 +97,11 @@ impl Stage {
     /// The same without the look back, where the server forgets sooner.
     pub async fn judge_as_heard(&mut self, mut load: Load) -> Result<Judgement> {
         load.finish().await;
+        self.judge_as_noted().await
+    }
+
+    /// The judgement of what was noted so far, when nobody asks or listens any more.
+    pub async fn judge_as_noted(&mut self) -> Result<Judgement> {
         self.ledger.judgement().await
     }
 
@@ -99,7 +109,7 @@ impl Stage {
     pub async fn judge_accepted_of(&mut self, shared: &Shared) -> Result<Judgement> {
         let (accepted, ledger) = (shared.all_accepted(), self.ledger());
         audit::look_again(accepted, &self.subject.whereabouts(), &ledger, &self.subscribers).await?;
-        self.ledger.judgement().await
+        self.judge_as_noted().await
     }
 
     /// Ends everything; what a failed run left behind stays for a look at it.

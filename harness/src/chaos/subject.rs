@@ -6,7 +6,10 @@ use anyhow::Result;
 use tokio::sync::watch;
 
 use super::{fact::Fact, ledger::Ledger};
-use crate::server::{Home, TestServer};
+use crate::{
+    graphql::Reply,
+    server::{Home, TestServer},
+};
 
 /// Where the server listens; `None` while there is none. It changes with each start.
 pub type Whereabouts = watch::Receiver<Option<SocketAddr>>;
@@ -32,6 +35,11 @@ impl Subject {
     /// The process itself, for what does not end it.
     pub fn server(&mut self) -> &mut TestServer {
         &mut self.server
+    }
+
+    /// A plain GET of the server's.
+    pub async fn get(&self, path: &str) -> Result<Reply> {
+        self.server.get(path).await
     }
 
     /// Kills the process as the kernel does when memory runs out.

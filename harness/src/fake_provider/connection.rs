@@ -164,6 +164,10 @@ async fn perform_step(
             sleep(time).await;
             Ok(())
         }
+        Step::Until(signal) => {
+            signal.given().await;
+            Ok(())
+        }
         Step::Stall => std::future::pending().await,
         Step::Cut => return ControlFlow::Break(End::Reset),
         Step::Close => return ControlFlow::Break(End::Played),

@@ -1,8 +1,9 @@
 //! What the fake does with one request.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
+use tokio::sync::watch;
 
 /// An answer, in steps. Without any step the head and an empty, well-ended body are sent.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub enum Step {
     SendTimes(Vec<u8>, u64),
     /// Does nothing for this long.
     Wait(Duration),
+    /// Does nothing until the signal is given.
+    Until(Signal),
     /// Sends these bytes again and again, this far apart, for ever.
     Repeat(Vec<u8>, Duration),
     /// Does nothing until the caller goes away.
@@ -41,6 +44,30 @@ pub enum Step {
     /// Closes the connection properly, but without the end of the body.
     Close,
 }
+
+/// What scripts wait for until the test gives it, once and for all of them.
+#[derive(Clone, Debug, Default)]
+pub struct Signal(Arc<watch::Sender<bool>>);
+
+impl Signal {
+    /// Lets all scripts go on that wait for this, and does not hold up those that come to it later.
+    pub fn give(&self) {
+        self.0.send_replace(true);
+    }
+
+    pub(super) async fn given(&self) {
+        // The sender is here, so there is no other end than the one that is waited for.
+        let _ = self.0.subscribe().wait_for(|given| *given).await;
+    }
+}
+
+impl PartialEq for Signal {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Signal {}
 
 impl Script {
     /// An answer with this status and nothing in it.

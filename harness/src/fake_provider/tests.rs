@@ -52,6 +52,19 @@ async fn queued_scripts_are_played_in_order_before_the_standing_one() {
 }
 
 #[tokio::test]
+async fn an_answer_waits_for_its_signal_and_a_later_one_does_not() {
+    let signal = Signal::default();
+    let script = Script::body(200, "text/plain", "before ").content_length(12);
+    let provider = FakeProvider::start(script.then(Step::Until(signal.clone())).send("after")).await.unwrap();
+    let mut waiting = call(&provider).await.unwrap();
+    assert_eq!(waiting.chunk().await.unwrap().unwrap(), "before ");
+    assert!(timeout(Duration::from_millis(50), waiting.chunk()).await.is_err());
+    signal.give();
+    assert_eq!(waiting.chunk().await.unwrap().unwrap(), "after");
+    assert_eq!(call(&provider).await.unwrap().text().await.unwrap(), "before after");
+}
+
+#[tokio::test]
 async fn an_answer_can_be_made_of_what_is_asked() {
     let provider = FakeProvider::answering(|call| Script::body(200, "text/plain", call.path.as_str()));
     let provider = provider.await.unwrap();
