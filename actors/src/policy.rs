@@ -2,8 +2,9 @@
 //!
 //! Owns checks 4 to 6 ([`checks`]). Accepts [`Enabled`], asks the directory in a task, decides when the
 //! answer is back, and emits [`Authorized`] to Cache or ends the request `not_found`, `forbidden` or
-//! `feature_disabled`. Accepts [`LookAgain`] from whoever reads an answer, and says how things stand now. A request recovered after a restart is decided anew; its prompt keeps the
-//! resource as it was when it was accepted.
+//! `feature_disabled`. Accepts [`LookAgain`] from whoever reads an answer, and says how things stand now. A
+//! request recovered after a restart is decided anew; its prompt keeps the resource as it was when it was
+//! accepted.
 
 use std::sync::Arc;
 

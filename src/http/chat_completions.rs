@@ -1,5 +1,6 @@
 //! `/api/v4/chat/completions`: one question to `chat`, and its answer as a JSON text in the response, or as events for
-//! whoever accepts them by name. GitLab's own entrance for scripts, which is there for those for whom the flag `access_rest_chat` is on.
+//! whoever accepts them by name. GitLab's own entrance for scripts, which is there for those for whom the flag
+//! `access_rest_chat` is on.
 //!
 //! What is not allowed is not found: whoever may not chat, here or at all, hears 404.
 
