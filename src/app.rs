@@ -12,7 +12,7 @@ use duologue_actors::{
 use crate::{
     admission::Admission,
     config::Config,
-    conversation::{Conversation, ConversationError},
+    conversation::{self, Conversation, ConversationError},
     document::Faults,
     graphql::{BuildError, Graphql, GraphqlParts},
     http::{features::Features, gateway, metrics},
@@ -98,7 +98,11 @@ impl App {
     pub async fn start_inspected(config: &Config, inspector: Option<Inspector>) -> Result<Self, AppError> {
         metrics::install()?;
         let (offer, people) = (Offer::follow(config)?, People::load(config)?);
-        let storage = Arc::new(Storage::open(&config.storage, config.conversation.limits())?);
+        let storage = Arc::new(Storage::open(
+            &config.storage,
+            config.conversation.limits(),
+            conversation::shelf(config),
+        )?);
         let conversation = Arc::new(Conversation::open(config, &storage)?);
         let permits = Permits::new(config.pipeline.permits);
         let models = Arc::new(Registry::new(config)?);

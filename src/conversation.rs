@@ -1,30 +1,25 @@
 //! Where conversations are kept: beside the journal, or in Redis.
 //!
-//! In Redis a conversation is a stream, as GitLab's own layer stores it (`entry`). No request waits for it: a message
+//! In Redis a thread is a stream, as GitLab's own layer stores it (`entry`); which threads there are, the database says. No request waits for it: a message
 //! is put into the outbox, in the commit that accepts its request, and the relay moves it on. So whatever happens to
 //! Redis loses no message and holds up no answer. What is read is the stream and what waits for it (`relayed`).
 //!
 //! Invariants: every operation on Redis is bounded in time; nothing of a message is in an error or a log.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
-use duologue_actors::{
-    ports::{ConversationStore, StoreError},
-    protocol::{ChatMessage, UserId},
-};
+use duologue_actors::ports::ConversationStore;
 use secrecy::SecretString;
 
 use crate::{
     config::{Config, ConversationKind, RedisConfig},
     http::health::Condition,
-    storage::{Look, Storage},
+    storage::{Shelf, Storage},
 };
 
 mod breaker;
 mod entry;
+mod look;
 pub mod outbox;
 mod redis;
 mod relay;
@@ -33,7 +28,8 @@ mod streams;
 #[cfg(test)]
 mod testing;
 
-use self::{redis::Redis, relay::Relay, relayed::Relayed, streams::Streams};
+pub use self::look::{LookError, Seen, look};
+use self::{redis::Redis, relay::Relay, relayed::Relayed};
 
 /// Why the conversations cannot be kept where the settings say.
 #[derive(Debug, thiserror::Error)]
@@ -99,38 +95,13 @@ impl Conversation {
     }
 }
 
-/// A user's conversation, looked at from outside, also while a server works with it; oldest message first.
-///
-/// # Errors
-/// When the store that the settings name cannot be read.
-pub async fn look(
-    config: &Config,
-    storage: &Look,
-    owner: UserId,
-    now: SystemTime,
-) -> Result<Vec<ChatMessage>, LookError> {
-    let limits = config.conversation.limits();
-    if config.conversation.store == ConversationKind::Embedded {
-        return Ok(storage.messages(&limits, owner, now)?);
+/// Which shelf of the database the messages of new requests go on.
+#[must_use]
+pub fn shelf(config: &Config) -> Shelf {
+    match config.conversation.store {
+        ConversationKind::Embedded => Shelf::Messages,
+        ConversationKind::Redis => Shelf::Outbox,
     }
-    let redis = &config.conversation.redis;
-    let streams = Redis::new(redis, password(redis)?, limits)?;
-    // In this order, as the server itself reads.
-    let waiting = storage.waiting(owner)?;
-    let written = streams
-        .read(owner)
-        .await
-        .map_err(|fault| StoreError::Unavailable(format!("redis at {}: {fault}", redis.url)))?;
-    Ok(relayed::conversation(written, waiting, &limits, now))
-}
-
-/// Why a conversation cannot be looked at.
-#[derive(Debug, thiserror::Error)]
-pub enum LookError {
-    #[error(transparent)]
-    Settings(#[from] ConversationError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// What people are told of the store that the settings name.

@@ -25,10 +25,12 @@ use crate::{admission::Admission, config::GraphqlConfig};
 mod ai_action;
 mod ai_cancel;
 mod ai_completion_response;
+mod ai_conversation_threads;
 mod ai_message;
 mod ai_messages;
 mod call;
 mod current_user;
+mod encoding_key;
 pub mod error;
 mod fingerprint;
 mod inline_answer;
@@ -37,16 +39,20 @@ mod limits;
 mod markdown;
 mod metadata;
 mod names;
+mod page;
 mod root_fragments;
 mod scalars;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod thread_choice;
 pub mod timestamp;
 
-pub use ai_completion_response::Prepared;
+pub use ai_completion_response::{Prepared, resume_name};
+pub use ai_message::role_name;
 use call::Call;
 pub use call::Rejection;
+pub use fingerprint::of_json as fingerprint_of;
 pub use schema::{BuildError, sdl};
 
 /// A request as every transport carries it.

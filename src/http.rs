@@ -2,12 +2,14 @@
 //! GitLab's REST API that its clients touch.
 
 pub mod accept;
+pub mod answers;
 pub mod cable;
 pub mod chat_completions;
 pub mod code_suggestions;
 pub mod credentials;
 mod direct;
 pub mod error;
+mod event_stream;
 pub mod features;
 pub mod gateway;
 pub mod graphql;

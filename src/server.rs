@@ -87,6 +87,7 @@ pub fn routes(routes: &mut ServiceConfig) {
             rest(http::chat_completions::PATH, "POST")
                 .route(web::post().to(http::chat_completions::complete)),
         )
+        .service(rest(http::answers::PATH, "GET").route(web::get().to(http::answers::events)))
         .service(
             web::resource(http::gateway::PATH)
                 .route(web::post().to(http::gateway::chat))

@@ -12,19 +12,14 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
 };
 
-use async_trait::async_trait;
-use duologue_actors::{
-    ports::{
-        AcceptedRecord, ConversationLimits, ConversationStore, IdempotencyKey, Journal, KeyUse, StoreError,
-        TerminalRecord,
-    },
-    protocol::{ChatMessage, RequestId, UserId},
-};
+use duologue_actors::ports::{ConversationLimits, StoreError};
 use rusqlite::Connection;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 
 use self::{
     columns::store_error,
@@ -47,11 +42,14 @@ mod journal;
 mod lock;
 mod look;
 mod outbox;
+mod ports;
 mod room;
 mod schema;
+mod threads;
 mod worker;
 mod writer;
 
+pub use conversation::Shelf;
 pub use damage::Damage;
 pub use lock::Holder;
 pub use look::{Look, RequestLine, State, Verified};
@@ -105,17 +103,20 @@ pub struct Storage {
     writer: Arc<Worker<Box<dyn Job>>>,
     record: Arc<Record>,
     limits: ConversationLimits,
+    shelf: Shelf,
+    /// Something was put into the outbox.
+    arrivals: Notify,
     reserve_bytes: u64,
     damage: Option<Damage>,
 }
 
 impl Storage {
     /// Opens the store in the folder of `config`, which is created when it is not there, and looks whether it is
-    /// sound. Blocks: for the start only.
+    /// sound. The questions of the requests it accepts go on the `shelf`. Blocks: for the start only.
     ///
     /// # Errors
     /// When another process has the folder, or it holds what this version cannot write to.
-    pub fn open(config: &StorageConfig, limits: ConversationLimits) -> Result<Self, OpenError> {
+    pub fn open(config: &StorageConfig, limits: ConversationLimits, shelf: Shelf) -> Result<Self, OpenError> {
         let started = Instant::now();
         let lock = match config.durability {
             Durability::Memory => None,
@@ -136,7 +137,8 @@ impl Storage {
         let reader = Worker::start("storage-reader", move |reads| serve_reads(&reading, reads))
             .map_err(OpenError::Thread)?;
         let (reader, writer) = (Arc::new(reader), Arc::new(writer));
-        Ok(Self { reader, writer, record, limits, reserve_bytes: config.reserve_bytes, damage })
+        let (arrivals, reserve_bytes) = (Notify::new(), config.reserve_bytes);
+        Ok(Self { reader, writer, record, limits, shelf, arrivals, reserve_bytes, damage })
     }
 
     /// What was found to be damaged when it was opened.
@@ -259,92 +261,28 @@ fn serve_reads(connection: &Connection, mut reads: mpsc::Receiver<Read>) {
     }
 }
 
-#[async_trait]
-impl Journal for Storage {
-    async fn accept(
-        &self,
-        record: AcceptedRecord,
-        key: Option<IdempotencyKey>,
-    ) -> Result<KeyUse, StoreError> {
-        let check_room = self.room_check();
-        // Whoever gives up waiting tells the client it was not taken: then it had better not be.
-        self.write(Wanted::WhileAwaited, move |connection| {
-            if let Some(key) = &key {
-                let key_use = idempotency::look_up(connection, record.owner, key)?;
-                if key_use != KeyUse::First {
-                    return Ok(key_use);
-                }
-                idempotency::take(connection, &record, key)?;
-            }
-            check_room(connection)?;
-            journal::accept(connection, &record)?;
-            Ok(KeyUse::First)
-        })
-        .await
-    }
-
-    async fn end(&self, terminal: TerminalRecord) -> Result<TerminalRecord, StoreError> {
-        self.write(Wanted::Always, move |connection| journal::end(connection, terminal)).await
-    }
-
-    async fn terminal(&self, request_id: RequestId) -> Result<Option<TerminalRecord>, StoreError> {
-        self.read(move |connection| journal::terminal(connection, request_id)).await
-    }
-
-    async fn take_unfinished(&self) -> Result<Vec<AcceptedRecord>, StoreError> {
-        self.write(Wanted::WhileAwaited, journal::take_unfinished).await
-    }
-
-    async fn terminals_since(&self, since: SystemTime) -> Result<Vec<TerminalRecord>, StoreError> {
-        self.read(move |connection| journal::terminals_since(connection, since)).await
-    }
-
-    async fn forget_ended_before(&self, before: SystemTime) -> Result<u64, StoreError> {
-        self.sweep(move |connection| journal::forget_ended_before(connection, before, SWEPT_AT_ONCE)).await
-    }
-
-    async fn forget_keys_before(&self, before: SystemTime) -> Result<u64, StoreError> {
-        self.sweep(move |connection| idempotency::forget_used_before(connection, before, SWEPT_AT_ONCE)).await
-    }
-}
-
-#[async_trait]
-impl ConversationStore for Storage {
-    async fn append(&self, owner: UserId, message: ChatMessage) -> Result<(), StoreError> {
-        let limits = self.limits;
-        self.write(Wanted::Always, move |connection| {
-            conversation::append(connection, &limits, owner, &message)
-        })
-        .await
-    }
-
-    async fn messages(&self, owner: UserId, now: SystemTime) -> Result<Vec<ChatMessage>, StoreError> {
-        let limits = self.limits;
-        self.read(move |connection| conversation::messages(connection, &limits, owner, now)).await
-    }
-
-    async fn forget_expired(&self, now: SystemTime) -> Result<u64, StoreError> {
-        let limits = self.limits;
-        // What waits for another store is swept here as well, also where that store is not used any more.
-        self.sweep(move |connection| outbox::forget_expired(connection, &limits, now, SWEPT_AT_ONCE)).await?;
-        self.sweep(move |connection| conversation::forget_expired(connection, &limits, now, SWEPT_AT_ONCE))
-            .await
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{collections::HashSet, time::Duration};
 
-    use duologue_actors::protocol::{Failure, Hop, Outcome};
+    use duologue_actors::{
+        ports::{AcceptedRecord, ConversationStore, IdempotencyKey, Journal, Taken},
+        protocol::{Failure, Hop, Outcome, ThreadChoice, UserId},
+    };
     use futures::future::join_all;
     use tempfile::TempDir;
 
     use super::*;
     use crate::storage::{
         conversation::a_message,
-        journal::{a_terminal, an_accepted, at},
+        journal::{a_terminal, an_accepted, at, plain},
     };
+
+    const NEW: Taken = Taken::New { thread_id: None };
+
+    fn repeats(record: &AcceptedRecord) -> Taken {
+        Taken::Repeats { request_id: record.request_id, thread_id: None }
+    }
 
     fn config(folder: &TempDir) -> StorageConfig {
         StorageConfig::in_folder(folder.path())
@@ -355,7 +293,7 @@ mod tests {
     }
 
     fn open_with(config: &StorageConfig) -> Storage {
-        Storage::open(config, ConversationLimits::default()).unwrap()
+        Storage::open(config, ConversationLimits::default(), Shelf::Messages).unwrap()
     }
 
     fn temporary() -> (TempDir, Storage) {
@@ -369,25 +307,25 @@ mod tests {
         let (folder, storage) = temporary();
         let (unfinished, finished) = (an_accepted(1), an_accepted(2));
         let terminal = a_terminal(&finished, "42");
-        storage.accept(unfinished.clone(), None).await.unwrap();
-        storage.accept(finished.clone(), None).await.unwrap();
+        storage.accept(plain(unfinished.clone(), None)).await.unwrap();
+        storage.accept(plain(finished.clone(), None)).await.unwrap();
         storage.end(terminal.clone()).await.unwrap();
-        storage.append(UserId(1), a_message(3, "hello")).await.unwrap();
+        storage.append(UserId(1), None, a_message(3, "hello")).await.unwrap();
         storage.close().await;
 
         let storage = open(&folder);
         assert_eq!(storage.terminal(finished.request_id).await.unwrap(), Some(terminal.clone()));
         assert_eq!(storage.terminals_since(at(0)).await.unwrap(), [terminal]);
         let taken = storage.take_unfinished().await.unwrap();
-        assert_eq!(taken, [AcceptedRecord { interruptions: 1, ..unfinished }]);
-        let contents = storage.messages(UserId(1), at(3)).await.unwrap();
+        assert_eq!(taken, [AcceptedRecord { interruptions: 1, thread_id: None, ..unfinished }]);
+        let contents = storage.messages(UserId(1), ThreadChoice::Legacy, at(3)).await.unwrap().unwrap();
         assert_eq!(contents.iter().map(|message| &*message.content).collect::<Vec<_>>(), ["hello"]);
     }
 
     #[tokio::test]
     async fn raised_interruptions_survive_the_next_crash() {
         let (folder, storage) = temporary();
-        storage.accept(an_accepted(1), None).await.unwrap();
+        storage.accept(plain(an_accepted(1), None)).await.unwrap();
         for starts in 1..=3 {
             assert_eq!(storage.take_unfinished().await.unwrap()[0].interruptions, starts);
         }
@@ -400,7 +338,9 @@ mod tests {
         let (_folder, storage) = temporary();
         let records: Vec<_> = (0..500).map(an_accepted).collect();
         let before = storage.commits();
-        for outcome in join_all(records.iter().map(|record| storage.accept(record.clone(), None))).await {
+        for outcome in
+            join_all(records.iter().map(|record| storage.accept(plain(record.clone(), None)))).await
+        {
             outcome.unwrap();
         }
         let commits = storage.commits() - before;
@@ -415,7 +355,7 @@ mod tests {
     async fn of_many_ends_at_once_all_askers_hear_the_same_one() {
         let (_folder, storage) = temporary();
         let record = an_accepted(1);
-        storage.accept(record.clone(), None).await.unwrap();
+        storage.accept(plain(record.clone(), None)).await.unwrap();
         let ends = (0..50).map(|number| storage.end(a_terminal(&record, &number.to_string())));
         let standing: HashSet<_> =
             join_all(ends).await.into_iter().map(|terminal| terminal.unwrap().message_id).collect();
@@ -427,7 +367,8 @@ mod tests {
     #[test]
     fn a_second_process_is_told_who_has_the_folder_and_what_to_do() {
         let (folder, _storage) = temporary();
-        let refused = Storage::open(&config(&folder), ConversationLimits::default()).err().unwrap();
+        let refused =
+            Storage::open(&config(&folder), ConversationLimits::default(), Shelf::Messages).err().unwrap();
         let text = refused.to_string();
         let pid = std::process::id().to_string();
         for part in [&*pid, &*folder.path().to_string_lossy(), "storage.path"] {
@@ -438,10 +379,13 @@ mod tests {
     #[tokio::test]
     async fn a_closed_store_refuses_writes_and_reads_and_frees_the_folder() {
         let (folder, storage) = temporary();
-        storage.accept(an_accepted(1), None).await.unwrap();
+        storage.accept(plain(an_accepted(1), None)).await.unwrap();
         storage.close().await;
-        assert!(matches!(storage.accept(an_accepted(2), None).await, Err(StoreError::Unavailable(_))));
-        assert!(matches!(storage.messages(UserId(1), at(0)).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(storage.accept(plain(an_accepted(2), None)).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(
+            storage.messages(UserId(1), ThreadChoice::Legacy, at(0)).await,
+            Err(StoreError::Unavailable(_))
+        ));
         let names: HashSet<_> =
             std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, HashSet::from(["duologue.sqlite3".into(), "duologue.lock".into()]));
@@ -453,7 +397,7 @@ mod tests {
         let (folder, storage) = temporary();
         let records: Vec<_> = (0..100).map(an_accepted).collect();
         let (written, ()) = tokio::join!(
-            join_all(records.iter().map(|record| storage.accept(record.clone(), None))),
+            join_all(records.iter().map(|record| storage.accept(plain(record.clone(), None)))),
             storage.close()
         );
         let acknowledged = written.iter().filter(|outcome| outcome.is_ok()).count();
@@ -482,10 +426,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let storage = open_with(&StorageConfig { reserve_bytes: 0, ..config(&folder) });
         let (kept, big) = (an_accepted(1), a_big_one(2));
-        storage.accept(kept.clone(), None).await.unwrap();
+        storage.accept(plain(kept.clone(), None)).await.unwrap();
         // SQLite does not go below what is used already.
         limit_pages(&storage, 1).await;
-        let refused = storage.accept(big.clone(), None).await;
+        let refused = storage.accept(plain(big.clone(), None)).await;
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
         assert!(!storage.is_writable());
         assert!(storage.probe().await.is_err());
@@ -493,7 +437,7 @@ mod tests {
 
         limit_pages(&storage, 1_000_000).await;
         assert_eq!(storage.probe().await, Ok(()));
-        storage.accept(big.clone(), None).await.unwrap();
+        storage.accept(plain(big.clone(), None)).await.unwrap();
         assert!(storage.is_writable());
         let ids: Vec<_> = storage.take_unfinished().await.unwrap().iter().map(|row| row.request_id).collect();
         assert_eq!(ids, [kept.request_id, big.request_id]);
@@ -507,7 +451,7 @@ mod tests {
         let mut accepted = Vec::new();
         let refused = loop {
             let record = a_big_one(accepted.len() as u64);
-            match storage.accept(record.clone(), None).await {
+            match storage.accept(plain(record.clone(), None)).await {
                 Ok(_) => accepted.push(record),
                 Err(error) => break error,
             }
@@ -522,7 +466,7 @@ mod tests {
             storage.end(a_terminal(record, "42")).await.unwrap();
         }
         assert_eq!(storage.probe().await, Ok(()), "the requests have made room for their ends and for more");
-        storage.accept(a_big_one(100), None).await.unwrap();
+        storage.accept(plain(a_big_one(100), None)).await.unwrap();
         assert!(storage.is_writable());
     }
 
@@ -532,9 +476,9 @@ mod tests {
         let storage = open_with(&StorageConfig { reserve_bytes: (1 << 30) - 200_000, ..config(&folder) });
         let key = || Some(IdempotencyKey { key: "k".to_owned(), fingerprint: [1; 32] });
         let first = a_big_one(1);
-        assert_eq!(storage.accept(first.clone(), key()).await, Ok(KeyUse::First));
-        assert!(matches!(storage.accept(an_accepted(2), None).await, Err(StoreError::Full(_))));
-        assert_eq!(storage.accept(a_big_one(3), key()).await, Ok(KeyUse::Repeats(first.request_id)));
+        assert_eq!(storage.accept(plain(first.clone(), key())).await, Ok(NEW));
+        assert!(matches!(storage.accept(plain(an_accepted(2), None)).await, Err(StoreError::Full(_))));
+        assert_eq!(storage.accept(plain(a_big_one(3), key())).await, Ok(repeats(&first)));
     }
 
     #[tokio::test]
@@ -542,16 +486,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let key = || Some(IdempotencyKey { key: "k".to_owned(), fingerprint: [1; 32] });
         let storage = open_with(&StorageConfig { reserve_bytes: (1 << 30) - 1_000, ..config(&folder) });
-        assert!(matches!(storage.accept(an_accepted(1), key()).await, Err(StoreError::Full(_))));
+        assert!(matches!(storage.accept(plain(an_accepted(1), key())).await, Err(StoreError::Full(_))));
         storage.close().await;
         drop(storage);
         let storage = open(&folder);
         let second = an_accepted(2);
-        assert_eq!(storage.accept(second.clone(), key()).await, Ok(KeyUse::First));
-        assert_eq!(storage.accept(an_accepted(3), key()).await, Ok(KeyUse::Repeats(second.request_id)));
+        assert_eq!(storage.accept(plain(second.clone(), key())).await, Ok(NEW));
+        assert_eq!(storage.accept(plain(an_accepted(3), key())).await, Ok(repeats(&second)));
         assert_eq!(storage.take_unfinished().await.unwrap().len(), 1);
         assert_eq!(storage.forget_keys_before(at(1_000)).await, Ok(1));
-        assert_eq!(storage.accept(an_accepted(4), key()).await, Ok(KeyUse::First));
+        assert_eq!(storage.accept(plain(an_accepted(4), key())).await, Ok(NEW));
     }
 
     #[tokio::test]
@@ -584,7 +528,7 @@ mod tests {
         let (_folder, storage) = temporary();
         let terminal = a_terminal(&an_accepted(1), "42");
         storage.end(terminal.clone()).await.unwrap();
-        storage.append(UserId(1), a_message(1, "hello")).await.unwrap();
+        storage.append(UserId(1), None, a_message(1, "hello")).await.unwrap();
         let later = terminal.ended_at + Duration::from_secs(4 * 24 * 60 * 60);
         assert_eq!(storage.forget_ended_before(later).await, Ok(1));
         assert_eq!(storage.forget_expired(later).await, Ok(1));

@@ -6,6 +6,7 @@
 //! | `machine` | a socket as a state machine without a socket |
 //! | `dialect` | what protocols differ in |
 //! | `graphql_transport_ws`, `action_cable` | one protocol each: how its frames are read and written |
+//! | `attendance` | what whoever listens without a socket is held to |
 //! | `close` | why a socket is closed, as a code |
 //! | `keepalive`, `pulse` | when to ping, and what a pong acknowledges; pings that are messages |
 //! | `origin`, `credentials`, `rate`, `connections` | who may connect, and how much they may send |
@@ -38,10 +39,11 @@ use actix_web::{
 use duologue_actors::{
     clock::Clock,
     entrance::Entrance,
-    ports::Credentials,
+    ports::{Credentials, Identity},
     protocol::{Code, Hop},
 };
 use serde_json::json;
+use tokio::time::Instant;
 
 use self::{
     action_cable::ActionCable, connections::Connections, departure::Departures, dialect::Dialect,
@@ -53,6 +55,7 @@ use crate::{
 };
 
 mod action_cable;
+mod attendance;
 mod close;
 mod connections;
 mod credentials;
@@ -72,6 +75,8 @@ mod resumption;
 mod session;
 mod subscriptions;
 mod writer;
+
+pub use attendance::Attendance;
 
 /// All websockets of the process. Cheap to clone; shared by all workers.
 #[derive(Clone)]
@@ -190,10 +195,24 @@ impl Sockets {
                 .map_err(Refusal::Handshake)?;
         let messages =
             messages.max_frame_size(max_bytes).aggregate_continuations().max_continuation_size(max_bytes);
-        let number = shared.numbers.fetch_add(1, Ordering::Relaxed);
+        let number = shared.number();
         let session = Session::new(shared.clone(), protocol, session, origin, credentials, number);
         rt::spawn(session.run(Inbound::new(messages, exceeded)));
         Ok(response)
+    }
+}
+
+impl Shared {
+    /// One more socket than there ever was.
+    fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// When a socket of this caller ends; a token that is good for longer than time can be counted does not
+    /// expire here.
+    fn expiry(&self, identity: &Identity) -> Option<Instant> {
+        let left = identity.expires_at?.duration_since(self.clock.now()).unwrap_or_default();
+        Instant::now().checked_add(left)
     }
 }
 

@@ -19,7 +19,7 @@ use duologue_actors::{
     ports::{ModelCall, ModelError, ModelEvent, ModelProvider, Models, StopReason},
     protocol::UserId,
     supervisor::{Parts, Tree},
-    testing::{World, route_to},
+    testing::{World, a_caller, route_to},
 };
 use futures::{StreamExt, stream, stream::BoxStream};
 use tokio::time::Instant;
@@ -64,8 +64,8 @@ async fn pass(world: &World, entrance: &Entrance, number: u64) {
     let gate = entrance.ask(ask).await.unwrap();
     let filter = Filter::new(UserId(user), None, None, None, Some(gate.request_id())).unwrap();
     drop(gate);
-    let mut subscription = entrance.subscribe(filter).await.unwrap();
-    while !subscription.read(1 << 20).iter().any(|event| event.kind == EventKind::Final) {
+    let mut subscription = entrance.subscribe(a_caller(UserId(user)), filter).await.unwrap();
+    while !subscription.read(1 << 20).await.iter().any(|event| event.kind == EventKind::Final) {
         subscription.changed().await;
     }
 }

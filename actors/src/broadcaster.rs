@@ -20,7 +20,7 @@ use crate::{
     desk::Desk,
     limits::{Limits, SWEEP, TICK},
     ports::TerminalRecord,
-    protocol::{Failure, Hop, RequestId, Stop, UserId},
+    protocol::{Failure, Hop, RequestId, Stop, ThreadId, UserId},
 };
 
 mod correlation;
@@ -49,9 +49,10 @@ pub struct Await {
 /// What a client that waited has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Granted {
-    pub owner: UserId,
     /// An earlier one than was awaited, when its client has asked the same before.
     pub request_id: RequestId,
+    /// The thread it is in, if it keeps a conversation.
+    pub thread_id: Option<ThreadId>,
     /// Before everything there is and will be of it; `None` when nothing is kept of it any more.
     pub cursor: Option<Cursor>,
 }

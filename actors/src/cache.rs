@@ -29,17 +29,19 @@ use crate::{
     policy::Authorized,
     ports::{Caller, ConversationStore, Flags, Journal, Resource, StoreError, TerminalRecord},
     protocol::{
-        Address, ChatMessage, Ended, Failure, GlobalId, Hop, Outcome, Request, RequestId, Stop, UserId,
-        deliver, forward,
+        Address, ChatMessage, Ended, Failure, GlobalId, Hop, Outcome, Request, RequestId, Stop, ThreadId,
+        UserId, deliver, forward,
     },
 };
 
 mod ledger;
+mod reading;
 pub(crate) mod records;
 mod recovery;
 mod store;
 
 use ledger::{Acceptance, Ledger, Verdict};
+pub use reading::{ReadConversation, ReadThreads};
 use recovery::Left;
 use store::Stores;
 
@@ -104,7 +106,7 @@ pub enum Recorded {
     /// It was refused before it was accepted; nothing is written anywhere.
     Refused { request_id: RequestId, failure: Failure },
     /// Its client has asked the same before, under the same key: that request stands for this one.
-    Repeats { request_id: RequestId, owner: UserId, earlier: RequestId },
+    Repeats { request_id: RequestId, owner: UserId, earlier: RequestId, thread_id: Option<ThreadId> },
     /// It has ended and the journal has it.
     Terminal(Arc<TerminalRecord>),
 }
@@ -137,13 +139,6 @@ impl Recovered {
     pub(crate) fn into_parts(self) -> (Request, UserId) {
         (self.request, self.owner)
     }
-}
-
-/// Asks for a user's own conversation, oldest message first.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<ChatMessage>, Failure>")]
-pub struct ReadConversation {
-    pub owner: UserId,
 }
 
 /// What Cache needs from outside.
@@ -308,7 +303,7 @@ impl Handler<Authorized> for Cache {
         }
         let (stores, back) = (self.stores.clone(), ctx.address().recipient());
         if !request.origin.is_recovered() {
-            self.ledger.accepting(authorized.caller().user.id, request);
+            self.ledger.accepting(authorized.caller().user.id, request, authorized.clearance());
         }
         self.desk.work(Some(request.id), async move {
             let journalled = stores.accept(authorized).await;
@@ -333,9 +328,15 @@ enum Written {
         /// The user's own message, for actions that keep a conversation and for clients that wait.
         echo: Option<ChatMessage>,
         history: Vec<ChatMessage>,
+        /// The thread of both.
+        thread_id: Option<ThreadId>,
     },
-    Repeats(RequestId),
+    Repeats {
+        earlier: RequestId,
+        thread_id: Option<ThreadId>,
+    },
     Conflicts,
+    NoSuchThread,
 }
 
 impl Handler<Journalled> for Cache {
@@ -346,20 +347,23 @@ impl Handler<Journalled> for Cache {
         let request_id = authorized.request().id;
         self.desk.take("Journalled", Some(request_id));
         match written {
-            Ok(Written::Accepted { echo, history }) => self.on_journalled(authorized, echo, history, ctx),
-            Ok(Written::Repeats(earlier)) => {
+            Ok(Written::Accepted { echo, history, thread_id }) => {
+                let acceptance = self.ledger.accepted(request_id, thread_id);
+                self.on_journalled(authorized, echo, history, acceptance, ctx);
+            }
+            Ok(Written::Repeats { earlier, thread_id }) => {
                 self.ledger.forget(request_id);
                 let owner = authorized.caller().user.id;
-                deliver(&self.neighbours.recorded, Recorded::Repeats { request_id, owner, earlier });
+                deliver(
+                    &self.neighbours.recorded,
+                    Recorded::Repeats { request_id, owner, earlier, thread_id },
+                );
             }
-            Ok(Written::Conflicts) => {
-                self.ledger.forget(request_id);
-                self.refuse(request_id, records::key_conflict());
-            }
+            Ok(Written::Conflicts) => self.not_accepted(request_id, records::key_conflict()),
+            Ok(Written::NoSuchThread) => self.not_accepted(request_id, records::no_such_thread()),
             Err(error) => {
                 records::log_refusal(request_id, &error);
-                self.ledger.forget(request_id);
-                self.refuse(request_id, records::storage_unavailable());
+                self.not_accepted(request_id, records::storage_unavailable());
             }
         }
         self.desk.clear();
@@ -367,15 +371,21 @@ impl Handler<Journalled> for Cache {
 }
 
 impl Cache {
+    /// The journal did not take it: its client hears why.
+    fn not_accepted(&mut self, request_id: RequestId, failure: Failure) {
+        self.ledger.forget(request_id);
+        self.refuse(request_id, failure);
+    }
+
     fn on_journalled(
         &mut self,
         authorized: Authorized,
         echo: Option<ChatMessage>,
         history: Vec<ChatMessage>,
+        acceptance: Acceptance,
         ctx: &mut Context<Self>,
     ) {
         let request = authorized.request();
-        let acceptance = self.ledger.accepted(request.id);
         if let (Some(entry), false) = (self.ledger.entry(request.id), request.origin.is_recovered())
             && !matches!(acceptance, Acceptance::TooLate)
         {
@@ -424,26 +434,6 @@ impl Handler<Finished> for Cache {
         }
         deliver(&self.neighbours.recorded, Recorded::Terminal(Arc::new(terminal)));
         self.desk.clear();
-    }
-}
-
-impl Handler<ReadConversation> for Cache {
-    type Result = ResponseFuture<Result<Vec<ChatMessage>, Failure>>;
-
-    fn handle(
-        &mut self,
-        ReadConversation { owner }: ReadConversation,
-        _: &mut Self::Context,
-    ) -> Self::Result {
-        self.desk.take("ReadConversation", None);
-        let (conversation, now) = (self.shelves.conversation.clone(), self.shelves.clock.now());
-        self.desk.clear();
-        self.desk.answer(async move {
-            conversation.messages(owner, now).await.map_err(|error| {
-                tracing::error!(user = %owner, %error, "conversation could not be read");
-                records::storage_unavailable()
-            })
-        })
     }
 }
 

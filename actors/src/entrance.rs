@@ -17,22 +17,25 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     action::Action,
     auth::Identify,
-    broadcaster::{Acknowledge, Await, Cancel, Cursor, Filter, Granted, Opened, Subscribe, Subscription},
-    cache::ReadConversation,
+    broadcaster::{Acknowledge, Await, Cancel, Cursor, Granted, Opened, Subscribe},
+    cache::{ReadConversation, ReadThreads},
     clock::{Clock, Deadline},
     feature_flag::WhichEnabled,
     permits::Permit,
-    policy::WhichAllowed,
-    ports::{Caller, Credentials, IdempotencyKey, Identity},
+    policy::{LookAgain, WhichAllowed},
+    ports::{Caller, Credentials, IdempotencyKey, Identity, LicenceSource},
     protocol::{
-        ChatMessage, Failure, GlobalId, Hop, Origin, Request, RequestId, Submitted, UserId, deliver, forward,
+        ChatMessage, Failure, GlobalId, Hop, Origin, Request, RequestId, Submitted, Thread, ThreadChoice,
+        ThreadId, UserId, deliver, forward,
     },
     supervisor::{Inspect, TreeState, heartbeat::Heart},
 };
 
 mod direct_stream;
+mod reader;
 
 pub use direct_stream::DirectStream;
+pub use reader::Reader;
 
 /// How long the supervisor may take to say how the tree is.
 const INSPECTION: Duration = Duration::from_secs(1);
@@ -43,7 +46,9 @@ pub struct Entrance {
     pub(crate) identify: Recipient<Identify>,
     pub(crate) which_enabled: Recipient<WhichEnabled>,
     pub(crate) which_allowed: Recipient<WhichAllowed>,
+    pub(crate) look_again: Recipient<LookAgain>,
     pub(crate) read_conversation: Recipient<ReadConversation>,
+    pub(crate) read_threads: Recipient<ReadThreads>,
     pub(crate) awaits: Recipient<Await>,
     pub(crate) opened: Recipient<Opened>,
     pub(crate) subscribe: Recipient<Subscribe>,
@@ -53,7 +58,9 @@ pub struct Entrance {
     pub(crate) has_room: Arc<AtomicBool>,
     pub(crate) heart: Arc<Heart>,
     pub(crate) clock: Clock,
+    pub(crate) licences: Arc<dyn LicenceSource>,
     pub(crate) deadline: Duration,
+    pub(crate) clearance_lifetime: Duration,
 }
 
 /// What a client wants done.
@@ -67,6 +74,8 @@ pub struct Ask {
     pub project_id: Option<GlobalId>,
     pub client_subscription_id: Option<String>,
     pub platform_origin: Option<String>,
+    /// Which thread it continues or begins; counts for actions that keep a conversation.
+    pub thread: ThreadChoice,
     /// Under which the client may ask again; whoever waits for the answer itself has none.
     pub idempotency_key: Option<IdempotencyKey>,
     pub permit: Permit,
@@ -85,6 +94,7 @@ pub struct Refusal {
 #[must_use = "dropping the gate lets the request's messages out"]
 pub struct Gate {
     request_id: RequestId,
+    thread_id: Option<ThreadId>,
     cursor: Option<Cursor>,
     /// `None` for a request that was accepted before: whoever asked first has its gate.
     opened: Option<Recipient<Opened>>,
@@ -94,6 +104,12 @@ impl Gate {
     #[must_use]
     pub fn request_id(&self) -> RequestId {
         self.request_id
+    }
+
+    /// The thread it is in; `None` for an action that keeps no conversation.
+    #[must_use]
+    pub fn thread_id(&self) -> Option<ThreadId> {
+        self.thread_id
     }
 
     /// Before everything that will be published of the request: whoever subscribes after it gets all of it.
@@ -132,16 +148,11 @@ impl Entrance {
     /// # Errors
     /// The refusal of whichever actor refused it.
     pub async fn ask(&self, ask: Ask) -> Result<Gate, Refusal> {
-        self.submit(ask, CancellationToken::new(), Origin::Asked).await.map(|(gate, _)| gate)
+        self.submit(ask, CancellationToken::new(), Origin::Asked).await
     }
 
-    /// Sends a request down the pipeline, to be cancelled by `cancel`. Returns whose it is when it is accepted.
-    async fn submit(
-        &self,
-        ask: Ask,
-        cancel: CancellationToken,
-        origin: Origin,
-    ) -> Result<(Gate, UserId), Refusal> {
+    /// Sends a request down the pipeline, to be cancelled by `cancel`.
+    async fn submit(&self, ask: Ask, cancel: CancellationToken, origin: Origin) -> Result<Gate, Refusal> {
         let request_id = RequestId::new();
         let deadline = Deadline::after(&self.clock, self.deadline);
         let (reply, accepted) = oneshot::channel();
@@ -154,6 +165,7 @@ impl Entrance {
             project_id: ask.project_id,
             client_subscription_id: ask.client_subscription_id,
             platform_origin: ask.platform_origin,
+            thread: ask.thread,
             idempotency_key: ask.idempotency_key,
             deadline,
             cancel: cancel.clone(),
@@ -162,9 +174,9 @@ impl Entrance {
         };
         forward(&self.submitted, Submitted { request, credentials: ask.credentials });
         match accepted.await {
-            Ok(Ok(Granted { owner, request_id: granted, cursor })) => {
+            Ok(Ok(Granted { request_id: granted, thread_id, cursor })) => {
                 let opened = (granted == request_id).then(|| self.opened.clone());
-                Ok((Gate { request_id: granted, cursor, opened }, owner))
+                Ok(Gate { request_id: granted, thread_id, cursor, opened })
             }
             Ok(Err(failure)) => Err(Refusal { request_id, failure }),
             Err(_) => {
@@ -173,26 +185,6 @@ impl Entrance {
                 Err(Refusal { request_id, failure: Failure::internal(Hop::Broadcaster) })
             }
         }
-    }
-
-    /// Subscribes to what `filter` selects.
-    ///
-    /// # Errors
-    /// `internal` when the Broadcaster lost the message.
-    pub async fn subscribe(&self, filter: Filter) -> Result<Subscription, Failure> {
-        self.subscribe_after(filter, None).await
-    }
-
-    /// Subscribes to what `filter` selects, for a reader who has come as far as `after` already.
-    ///
-    /// # Errors
-    /// `internal` when the Broadcaster lost the message.
-    pub async fn subscribe_after(
-        &self,
-        filter: Filter,
-        after: Option<Cursor>,
-    ) -> Result<Subscription, Failure> {
-        self.subscribe.send(Subscribe { filter, after }).await.map_err(lost(Hop::Broadcaster))
     }
 
     /// `owner` has received the finals of these requests.
@@ -208,12 +200,20 @@ impl Entrance {
         self.cancel.send(Cancel { owner, request_id }).await.map_err(lost(Hop::Broadcaster))?
     }
 
-    /// The owner's conversation, oldest message first.
+    /// A thread of the owner's, oldest message first; nothing when there is none that was not named.
     ///
     /// # Errors
-    /// `storage_unavailable` when it cannot be read.
-    pub async fn messages(&self, owner: UserId) -> Result<Vec<ChatMessage>, Failure> {
-        self.read_conversation.send(ReadConversation { owner }).await.map_err(lost(Hop::Cache))?
+    /// `not_found` when the named one is not there, `storage_unavailable` when it cannot be read.
+    pub async fn messages(&self, owner: UserId, thread: ThreadChoice) -> Result<Vec<ChatMessage>, Failure> {
+        self.read_conversation.send(ReadConversation { owner, thread }).await.map_err(lost(Hop::Cache))?
+    }
+
+    /// The owner's threads, the one with the newest message first.
+    ///
+    /// # Errors
+    /// `storage_unavailable` when they cannot be read.
+    pub async fn threads(&self, owner: UserId) -> Result<Vec<Thread>, Failure> {
+        self.read_threads.send(ReadThreads { owner }).await.map_err(lost(Hop::Cache))?
     }
 
     /// Those of `actions` that pass all six checks for this caller where no resource is named.

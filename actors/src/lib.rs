@@ -76,11 +76,13 @@
 //! | what a call cost, and what is logged of it | `models/record.rs` |
 //! | when a prompt or an answer may be logged | `completion/expanded_log.rs` |
 //! | what is in the journal, and in which order it is written | `cache/records.rs`, `cache/store.rs` |
+//! | which thread of its owner's a request is in | [`protocol::ThreadChoice`], [`ports::Journal::accept`] |
 //! | which end counts when several come | `cache/ledger.rs` |
 //! | when nothing may be published yet (the gate) | `broadcaster/correlation.rs`, [`entrance::Gate`] |
 //! | who gets what, and what is replayed | `broadcaster/filter.rs`, `broadcaster/user_log.rs` |
 //! | what a client gives back to go on where it was | `broadcaster/cursor.rs` |
 //! | how a slow reader reads | `broadcaster/subscription.rs` |
+//! | whether an answer may still be shown to who asked for it | `entrance/reader.rs`, `policy/second_look.rs` |
 //! | every bound and its default | [`limits`], [`permits`] |
 //! | time, and how tests stop it | [`clock`] |
 //!

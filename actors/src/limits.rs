@@ -51,6 +51,8 @@ pub struct Limits {
     pub max_chunks: u32,
     /// The most bytes of one answer.
     pub max_answer_bytes: usize,
+    /// How long it is believed, without looking again, that who was let through may still have the answer.
+    pub clearance_lifetime: Duration,
     /// The most characters of a resource that reach a prompt; what is cut is marked.
     pub max_resource_characters: usize,
     /// Restarts of one actor within `restart_window` that are still repaired.
@@ -80,6 +82,7 @@ impl Default for Limits {
             gather: Duration::from_millis(20),
             max_chunks: 4_096,
             max_answer_bytes: 1024 * 1024,
+            clearance_lifetime: Duration::from_secs(30),
             max_resource_characters: 100_000,
             max_restarts: 5,
             restart_window: Duration::from_secs(10),

@@ -2,7 +2,7 @@
 //!
 //! Owns checks 4 to 6 ([`checks`]). Accepts [`Enabled`], asks the directory in a task, decides when the
 //! answer is back, and emits [`Authorized`] to Cache or ends the request `not_found`, `forbidden` or
-//! `feature_disabled`. A request recovered after a restart is decided anew; its prompt keeps the
+//! `feature_disabled`. Accepts [`LookAgain`] from whoever reads an answer, and says how things stand now. A request recovered after a restart is decided anew; its prompt keeps the
 //! resource as it was when it was accepted.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, Supervised};
 
 use crate::{
-    action::{Action, ResourceRule},
+    action::{Action, Catalogue, ResourceRule},
     auth::INVALID_TOKEN,
     desk::Desk,
     directory_answer::ask_until,
@@ -23,8 +23,10 @@ use crate::{
 
 pub mod checks;
 mod excerpt;
+mod second_look;
 
 use checks::{Decision, Ground, Inquiry};
+pub use second_look::{Clearance, LookAgain, Standing};
 
 /// A request that passed all six checks. Built only in this file.
 #[derive(Debug, Message)]
@@ -33,6 +35,7 @@ pub struct Authorized {
     enabled: Enabled,
     resource: Option<Arc<Resource>>,
     containers: Vec<GlobalId>,
+    clearance: Clearance,
 }
 
 impl Authorized {
@@ -62,6 +65,12 @@ impl Authorized {
     pub fn containers(&self) -> &[GlobalId] {
         &self.containers
     }
+
+    /// How long that can be relied on.
+    #[must_use]
+    pub fn clearance(&self) -> Clearance {
+        self.clearance
+    }
 }
 
 /// Asks which of `actions` pass checks 4 to 6 for this caller without a resource.
@@ -77,6 +86,7 @@ pub struct Policy {
     desk: Desk,
     directory: Arc<dyn Directory>,
     licences: Arc<dyn LicenceSource>,
+    catalogue: Arc<Catalogue>,
     cache: Recipient<Authorized>,
     max_resource_characters: usize,
 }
@@ -86,10 +96,11 @@ impl Policy {
         desk: Desk,
         directory: Arc<dyn Directory>,
         licences: Arc<dyn LicenceSource>,
+        catalogue: Arc<Catalogue>,
         cache: Recipient<Authorized>,
         max_resource_characters: usize,
     ) -> Self {
-        Self { desk, directory, licences, cache, max_resource_characters }
+        Self { desk, directory, licences, catalogue, cache, max_resource_characters }
     }
 
     fn inquiry<'a>(&'a self, enabled: &'a Enabled) -> Inquiry<'a> {
@@ -141,6 +152,7 @@ impl Handler<LookedUp> for Policy {
     fn handle(&mut self, LookedUp { enabled, answer }: LookedUp, _: &mut Self::Context) {
         let request = enabled.request();
         self.desk.take("LookedUp", Some(request.id));
+        let clearance = Clearance::now(&*self.licences);
         let verdict = answer.map_err(|error| no_answer(&error, &request.origin)).and_then(|ground| {
             let decision = checks::decide(self.inquiry(&enabled), ground);
             trace::log(request.id, &decision.steps);
@@ -150,7 +162,7 @@ impl Handler<LookedUp> for Policy {
             Ok((resource, containers)) => {
                 let resource = resource_for_prompt(&request.origin, resource)
                     .map(|resource| excerpt::excerpt(resource, self.max_resource_characters));
-                forward(&self.cache, Authorized { enabled, resource, containers });
+                forward(&self.cache, Authorized { enabled, resource, containers, clearance });
             }
             Err(refusal) => self.desk.end_or_cancel(request, refusal),
         }

@@ -3,11 +3,7 @@
 //!
 //! Every method may be called from any thread and must bound its own time; none may block.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -15,11 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::Action,
-    protocol::{Address, ChatMessage, GlobalId, MessageId, Outcome, RequestId, UserId},
+    protocol::{GlobalId, UserId},
 };
 
+mod kept;
 mod model;
 
+pub use kept::{
+    Acceptance, AcceptedRecord, ConversationLimits, ConversationStore, IdempotencyKey, Journal, Question,
+    StoreError, Taken, TerminalRecord,
+};
 pub use model::{
     Cause, KeptPrompt, ModelCall, ModelError, ModelEvent, ModelProvider, Models, Retry, StopReason, Turn,
     Usage,
@@ -217,9 +218,12 @@ pub trait Directory: Send + Sync {
 }
 
 /// Knows what has been bought.
-pub trait LicenceSource: Send + Sync {
+pub trait LicenceSource: Send + Sync + std::fmt::Debug {
     /// Whether the licence that governs `namespace` contains what `action` needs.
     fn entitlement(&self, namespace: &RootNamespace, action: &Action) -> Entitlement;
+
+    /// Another number whenever what it knows has changed. That time passes is no change.
+    fn version(&self) -> u64;
 }
 
 /// What a licence says about one action in one namespace.
@@ -228,155 +232,4 @@ pub struct Entitlement {
     pub granted: bool,
     /// For people: `the plan ultimate contains ai_chat`.
     pub because: String,
-}
-
-// === What is kept ===
-
-/// What the journal keeps of an accepted request until it has ended. No credentials.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AcceptedRecord {
-    pub request_id: RequestId,
-    pub owner: UserId,
-    /// The action's name in the catalogue.
-    pub action: String,
-    pub input: serde_json::Map<String, serde_json::Value>,
-    pub resource_id: Option<GlobalId>,
-    pub project_id: Option<GlobalId>,
-    /// The resource's text as the prompt will use it.
-    pub resource: Option<Arc<Resource>>,
-    pub client_subscription_id: Option<String>,
-    pub platform_origin: Option<String>,
-    pub accepted_at: SystemTime,
-    pub deadline: SystemTime,
-    /// How many processes died with this request unfinished.
-    pub interruptions: u32,
-}
-
-impl AcceptedRecord {
-    #[must_use]
-    pub fn address(&self) -> Address {
-        Address {
-            request_id: self.request_id,
-            owner: self.owner,
-            action: self.action.clone(),
-            resource_id: self.resource_id.clone(),
-            client_subscription_id: self.client_subscription_id.clone(),
-        }
-    }
-}
-
-/// How an accepted request ended: the journal's last word on it, and its final message.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TerminalRecord {
-    pub request_id: RequestId,
-    pub owner: UserId,
-    pub action: String,
-    pub resource_id: Option<GlobalId>,
-    pub client_subscription_id: Option<String>,
-    pub outcome: Outcome,
-    /// `provider/model`, when one was asked.
-    pub model: Option<String>,
-    /// Names the final message, wherever it is shown.
-    pub message_id: MessageId,
-    pub ended_at: SystemTime,
-}
-
-impl TerminalRecord {
-    #[must_use]
-    pub fn address(&self) -> Address {
-        Address {
-            request_id: self.request_id,
-            owner: self.owner,
-            action: self.action.clone(),
-            resource_id: self.resource_id.clone(),
-            client_subscription_id: self.client_subscription_id.clone(),
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// The disk is full, the file is gone, the server is away: nothing was read, no write acknowledged.
-    #[error("the store is not available: {0}")]
-    Unavailable(String),
-    /// No new request is taken; those that are accepted can still end.
-    #[error("the store has no room for new requests: {0}")]
-    Full(String),
-    #[error("the store holds something unreadable: {0}")]
-    Corrupt(String),
-}
-
-/// Under which a client may ask again without being answered twice. It is its owner's: nobody else's key is the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdempotencyKey {
-    pub key: String,
-    /// A hash of what was asked for under it.
-    pub fingerprint: [u8; 32],
-}
-
-/// What a key says about the request that came with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyUse {
-    /// It is new, or there is none.
-    First,
-    /// The same was asked before: this is the request.
-    Repeats(RequestId),
-    /// Something else was asked under it before.
-    Conflicts,
-}
-
-/// The durable record of accepted requests. A method that returns `Ok` has synced its write.
-#[async_trait]
-pub trait Journal: Send + Sync {
-    /// Writes an accepted request, and its key with it; neither unless the key is used for the first time.
-    async fn accept(&self, record: AcceptedRecord, key: Option<IdempotencyKey>)
-    -> Result<KeyUse, StoreError>;
-
-    /// Writes how a request ended, unless it has ended already: returns the terminal that stands,
-    /// which is the first one written.
-    async fn end(&self, terminal: TerminalRecord) -> Result<TerminalRecord, StoreError>;
-
-    async fn terminal(&self, request_id: RequestId) -> Result<Option<TerminalRecord>, StoreError>;
-
-    /// The accepted requests without a terminal, oldest first, each with its `interruptions` raised
-    /// by one, durably, before it is returned. Called once, at start.
-    async fn take_unfinished(&self) -> Result<Vec<AcceptedRecord>, StoreError>;
-
-    /// The terminals written at or after `since`, oldest first.
-    async fn terminals_since(&self, since: SystemTime) -> Result<Vec<TerminalRecord>, StoreError>;
-
-    /// Forgets the finished requests that ended before `before`; returns how many.
-    async fn forget_ended_before(&self, before: SystemTime) -> Result<u64, StoreError>;
-
-    /// Forgets the keys that were used before `before`; returns how many.
-    async fn forget_keys_before(&self, before: SystemTime) -> Result<u64, StoreError>;
-}
-
-/// The conversation of each user: what `aiMessages` shows and a chat remembers.
-#[async_trait]
-pub trait ConversationStore: Send + Sync {
-    /// Adds a message, durably, and restarts the conversation's expiry. Adding a message whose id is
-    /// there already changes nothing. Only the newest `limits.messages` are kept, and of each only the
-    /// first `limits.content_characters`.
-    async fn append(&self, owner: UserId, message: ChatMessage) -> Result<(), StoreError>;
-
-    /// The owner's messages, oldest first; none when the last one is older than `limits.expiry` at `now`.
-    async fn messages(&self, owner: UserId, now: SystemTime) -> Result<Vec<ChatMessage>, StoreError>;
-
-    /// Forgets conversations whose last message is older than `limits.expiry` at `now`.
-    async fn forget_expired(&self, now: SystemTime) -> Result<u64, StoreError>;
-}
-
-/// The bounds of a conversation. The defaults are GitLab's: a stream of 50 messages, three days.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConversationLimits {
-    pub messages: usize,
-    pub content_characters: usize,
-    pub expiry: Duration,
-}
-
-impl Default for ConversationLimits {
-    fn default() -> Self {
-        Self { messages: 50, content_characters: 20_000, expiry: Duration::from_secs(3 * 24 * 60 * 60) }
-    }
 }

@@ -12,16 +12,20 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{action::Action, clock::Deadline, permits::Permit, slash_command::SlashCommand};
+use crate::{
+    action::Action, clock::Deadline, permits::Permit, policy::Clearance, slash_command::SlashCommand,
+};
 
 mod failure;
 mod global_id;
 mod message;
+mod thread;
 
 pub use failure::{Code, Failure, Hop};
 pub(crate) use failure::{TOO_LATE, TRY_AGAIN};
 pub use global_id::{GlobalId, MalformedGlobalId};
 pub use message::{ChatMessage, Exchange, MessageId, Role};
+pub use thread::{ConversationType, Thread, ThreadChoice, ThreadId};
 
 /// Pairs a request with everything said about it. A UUID v7, so ids sort by the time they were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -97,6 +101,8 @@ pub struct Request {
     pub client_subscription_id: Option<String>,
     /// Free text such as `vs_code_extension`; kept for logs only.
     pub platform_origin: Option<String>,
+    /// Which thread it continues or begins; counts for what keeps a conversation.
+    pub thread: ThreadChoice,
     /// Under which its client may ask again without being answered twice.
     pub idempotency_key: Option<crate::ports::IdempotencyKey>,
     pub deadline: Deadline,
@@ -130,7 +136,7 @@ impl Request {
     }
 }
 
-/// Whose a request is and what it is about: all that decides where its messages go.
+/// Whose a request is and what it is about: all that decides where its messages go, and whether they may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     pub request_id: RequestId,
@@ -138,10 +144,17 @@ pub struct Address {
     /// The action's name.
     pub action: String,
     pub resource_id: Option<GlobalId>,
+    /// The project of a resource that is a commit.
+    pub project_id: Option<GlobalId>,
     pub client_subscription_id: Option<String>,
+    /// Under which it was let through; `None` when that is not known any more.
+    pub clearance: Option<Clearance>,
+    /// Where its messages are kept; `None` until it is accepted, and for what keeps no conversation.
+    pub thread_id: Option<ThreadId>,
 }
 
 impl Address {
+    /// The address of a request that is not accepted yet.
     #[must_use]
     pub fn of(owner: UserId, request: &Request) -> Self {
         Self {
@@ -149,8 +162,17 @@ impl Address {
             owner,
             action: request.action.name.clone(),
             resource_id: request.resource_id.clone(),
+            project_id: request.project_id.clone(),
             client_subscription_id: request.client_subscription_id.clone(),
+            clearance: None,
+            thread_id: None,
         }
+    }
+
+    /// What the request is about, as a directory is asked for it.
+    pub(crate) fn resource(&self) -> Option<crate::ports::ResourceName> {
+        let id = self.resource_id.clone()?;
+        Some(crate::ports::ResourceName { id, project: self.project_id.clone() })
     }
 }
 

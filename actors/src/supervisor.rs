@@ -139,7 +139,8 @@ impl Supervisor {
         crew.join(Hop::Policy, policy_context, |desk| {
             let cache = cache.clone().recipient();
             let bound = limits.max_resource_characters;
-            Policy::new(desk, parts.directory.clone(), parts.licences, cache, bound)
+            let (directory, licences) = (parts.directory.clone(), parts.licences.clone());
+            Policy::new(desk, directory, licences, parts.catalogue, cache, bound)
         });
         crew.join(Hop::FeatureFlag, feature_flag_context, |desk| {
             FeatureFlag::new(desk, parts.flags, policy.clone().recipient())
@@ -153,8 +154,10 @@ impl Supervisor {
             submitted: auth.clone().recipient(),
             identify: auth.recipient(),
             which_enabled: feature_flag.recipient(),
-            which_allowed: policy.recipient(),
-            read_conversation: cache.recipient(),
+            which_allowed: policy.clone().recipient(),
+            look_again: policy.recipient(),
+            read_conversation: cache.clone().recipient(),
+            read_threads: cache.recipient(),
             awaits: broadcaster.clone().recipient(),
             opened: broadcaster.clone().recipient(),
             subscribe: broadcaster.clone().recipient(),
@@ -164,7 +167,9 @@ impl Supervisor {
             has_room,
             heart: heart.clone(),
             clock: clock.clone(),
+            licences: parts.licences,
             deadline: limits.deadline,
+            clearance_lifetime: limits.clearance_lifetime,
         };
         let this = Self { crew: Some(crew), heart, recovered: recovered.clone() };
         let vitals = Vitals::new("supervisor", &clock, parts.inspector);

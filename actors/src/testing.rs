@@ -19,9 +19,9 @@ use crate::{
     entrance::Ask,
     limits::Limits,
     permits::Permits,
-    ports::{Credentials, User},
+    ports::{Caller, Credentials, User},
     prompt::{PromptTemplate, PromptText, PromptVersion, WrittenPrompt},
-    protocol::{ChatMessage, MessageId, Origin, Request, RequestId, Role, UserId},
+    protocol::{ChatMessage, MessageId, Origin, Request, RequestId, Role, ThreadChoice, UserId},
     supervisor::{Inspector, Parts},
 };
 
@@ -32,6 +32,7 @@ mod log;
 mod model;
 mod probe;
 mod store;
+mod threads;
 mod world;
 
 #[cfg(test)]
@@ -87,11 +88,20 @@ pub fn a_user(id: u64, username: &str) -> User {
     User { id: UserId(id), username: username.to_owned(), name: username.to_owned(), admin: false }
 }
 
+/// The user with this id, with a token.
+#[must_use]
+pub fn a_caller(id: UserId) -> Caller {
+    let username = format!("user-{id}");
+    let credentials = Some(Credentials::token(username.as_str()));
+    Caller { user: a_user(id.0, &username), credentials }
+}
+
 #[must_use]
 pub fn a_message(request_id: RequestId, role: Role, content: &str) -> ChatMessage {
     ChatMessage {
         id: MessageId::new(),
         request_id,
+        thread_id: None,
         role,
         content: content.to_owned(),
         timestamp: SystemTime::UNIX_EPOCH,
@@ -112,6 +122,7 @@ pub fn a_request(action: &Arc<Action>, clock: &Clock) -> Request {
         project_id: None,
         client_subscription_id: None,
         platform_origin: None,
+        thread: ThreadChoice::Legacy,
         idempotency_key: None,
         deadline: Deadline::after(clock, Duration::from_secs(120)),
         cancel: CancellationToken::new(),
@@ -199,6 +210,7 @@ impl World {
             project_id: None,
             client_subscription_id: None,
             platform_origin: None,
+            thread: ThreadChoice::Legacy,
             idempotency_key: None,
             permit: self.permits.take().expect("a free permit"),
         }

@@ -19,6 +19,7 @@
 pub mod action_cable;
 pub mod browser;
 pub mod chaos;
+pub mod event_stream;
 pub mod fake_provider;
 pub mod gitlab;
 pub mod google;

@@ -19,15 +19,23 @@ pub struct Unread {
 impl Unread {
     /// Sends a POST with a JSON body and returns without looking at the answer.
     pub fn post(address: SocketAddr, path: &str, token: &str, body: &str) -> Result<Self> {
+        let length = body.len();
+        let more = format!("content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}");
+        Self::send(address, &format!("POST {path}"), token, &more)
+    }
+
+    /// Sends a GET and returns without looking at the answer.
+    pub fn get(address: SocketAddr, path: &str, token: &str) -> Result<Self> {
+        Self::send(address, &format!("GET {path}"), token, "\r\n")
+    }
+
+    /// `more` is the rest of the head, and the body.
+    fn send(address: SocketAddr, asked: &str, token: &str, more: &str) -> Result<Self> {
         let mut socket = TcpStream::connect(address).context("cannot connect")?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        socket.write_all(request.as_bytes()).context("cannot send the request")?;
+        let head = format!("{asked} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n");
+        socket.write_all((head + more).as_bytes()).context("cannot send the request")?;
         Ok(Self { socket, read: Vec::new() })
     }
 

@@ -14,9 +14,13 @@ pub struct ConversationConfig {
     #[garde(skip)]
     pub store: ConversationKind,
     #[garde(range(min = 1))]
+    pub max_threads: usize,
+    #[garde(range(min = 1))]
     pub max_messages: usize,
     #[garde(range(min = 1))]
     pub max_content_characters: usize,
+    #[garde(range(min = 1))]
+    pub max_title_characters: usize,
     // A hundred years: Redis refuses what it cannot add to its time.
     #[garde(range(min = 1, max = 3_153_600_000))]
     pub expiry_seconds: u64,
@@ -37,8 +41,10 @@ impl ConversationConfig {
     #[must_use]
     pub fn limits(&self) -> ConversationLimits {
         ConversationLimits {
+            threads: self.max_threads,
             messages: self.max_messages,
             content_characters: self.max_content_characters,
+            title_characters: self.max_title_characters,
             expiry: Duration::from_secs(self.expiry_seconds),
         }
     }

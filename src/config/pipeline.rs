@@ -33,6 +33,8 @@ pub struct PipelineConfig {
     pub max_chunks: u32,
     #[garde(range(min = 1))]
     pub max_answer_bytes: usize,
+    #[garde(range(min = 1, max = 3_600))]
+    pub clearance_seconds: u64,
     #[garde(range(min = 1))]
     pub max_resource_characters: usize,
     #[garde(skip)]
@@ -62,6 +64,7 @@ impl PipelineConfig {
             gather: Duration::from_millis(self.gather_milliseconds),
             max_chunks: self.max_chunks,
             max_answer_bytes: self.max_answer_bytes,
+            clearance_lifetime: Duration::from_secs(self.clearance_seconds),
             max_resource_characters: self.max_resource_characters,
             max_restarts: self.max_restarts,
             restart_window: Duration::from_secs(self.restart_window_seconds),

@@ -492,6 +492,7 @@ fn times_of_an_issuer_that_do_not_fit_are_refused_with_the_mend(#[case] text: &s
 #[case("auth", "jwks_unknown_key_seconds", 86_400)]
 #[case("auth", "jwks_max_stale_seconds", 31_536_000)]
 #[case("auth", "verified_tokens", 10_000_000)]
+#[case("pipeline", "clearance_seconds", 3_600)]
 #[case("gitlab", "cache_seconds", 3_600)]
 #[case("gitlab", "cache_entries", 10_000_000)]
 #[case("conversation", "expiry_seconds", 3_153_600_000)]

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use duologue_actors::protocol::{ChatMessage, MessageId, RequestId, Role, UserId};
+use duologue_actors::protocol::{ChatMessage, MessageId, RequestId, Role};
 use time::{
     OffsetDateTime,
     format_description::{BorrowedFormatItem, well_known::Rfc3339},
@@ -14,6 +14,7 @@ use time::{
 };
 use uuid::Uuid;
 
+use super::outbox::StreamName;
 use crate::calendar;
 
 /// A time as Ruby writes it where it is not in UTC.
@@ -24,9 +25,12 @@ const WITH_OFFSET: &[BorrowedFormatItem<'_>] = format_description!(
 /// An entry as it is read: its id in the stream, and its fields in no particular order.
 pub(super) type Entry = (String, HashMap<String, Vec<u8>>);
 
-/// The stream of `owner`.
-pub(super) fn key(owner: UserId) -> String {
-    format!("ai_chat:{}", owner.0)
+/// Where a stream is.
+pub(super) fn key(StreamName { owner, thread_id }: StreamName) -> String {
+    match thread_id {
+        None => format!("ai_chat:{owner}"),
+        Some(thread_id) => format!("ai_chat:{owner}:{thread_id}"),
+    }
 }
 
 /// The fields of `message`. There is no `referer_url`: a field without a value is left out, and messages here have
@@ -48,13 +52,15 @@ pub(super) fn id((_, fields): &Entry) -> Option<MessageId> {
     uuid(fields, "id").map(MessageId)
 }
 
-/// The entry's message; `None` when it is none that can be shown as what it is.
+/// The entry's message, without its thread, which its stream says; `None` when it is none that can be shown as what it
+/// is.
 pub(super) fn message(entry: &Entry) -> Option<ChatMessage> {
     let (position, fields) = entry;
     let written_at = || added_at(position);
     Some(ChatMessage {
         id: id(entry)?,
         request_id: RequestId::from(uuid(fields, "request_id")?),
+        thread_id: None,
         role: role(text(fields, "role")?)?,
         content: present(fields, "content")?.unwrap_or_default().to_owned(),
         timestamp: present(fields, "timestamp")?.map_or_else(written_at, moment)?,
@@ -100,6 +106,7 @@ fn added_at(position: &str) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
+    use duologue_actors::protocol::{ThreadId, UserId};
     use proptest::prelude::*;
 
     use super::*;
@@ -108,6 +115,7 @@ mod tests {
         ChatMessage {
             id: MessageId::new(),
             request_id: RequestId::new(),
+            thread_id: None,
             role: Role::Assistant,
             content: "forty-two\r\n\u{0}".to_owned(),
             timestamp: SystemTime::UNIX_EPOCH + Duration::new(1_787_000_000, 123_456_789),
@@ -134,8 +142,10 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_its_owners() {
-        assert_eq!(key(UserId(2)), "ai_chat:2");
+    fn a_stream_is_its_owners_and_that_of_one_more_thread_its_own() {
+        let stream = StreamName { owner: UserId(2), thread_id: None };
+        assert_eq!(key(stream), "ai_chat:2");
+        assert_eq!(key(StreamName { thread_id: Some(ThreadId(7)), ..stream }), "ai_chat:2:7");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use duologue_actors::{
     ports::ConversationLimits,
-    protocol::{ChatMessage, MessageId, UserId},
+    protocol::{ChatMessage, MessageId},
 };
 use redis::{Client, FromRedisValue, Pipeline, RedisResult, Value};
 use secrecy::SecretString;
@@ -23,6 +23,7 @@ use super::{
     ConversationError,
     breaker::{Bounds, Breaker, Change, Open},
     entry,
+    outbox::StreamName,
     streams::{Fault, Streams},
 };
 use crate::config::RedisConfig;
@@ -143,8 +144,8 @@ impl Redis {
     }
 
     /// Watches the stream and returns which messages are the newest in it.
-    async fn watch(&self, owner: UserId, newest: usize) -> Result<HashSet<MessageId>, Fault> {
-        let commands = commands::watch(owner, newest);
+    async fn watch(&self, stream: StreamName, newest: usize) -> Result<HashSet<MessageId>, Fault> {
+        let commands = commands::watch(stream, newest);
         let entries = reply::entries(self.ask(&self.writing, &commands).await?);
         Ok(entries.iter().flatten().filter_map(entry::id).collect())
     }
@@ -152,36 +153,36 @@ impl Redis {
 
 #[async_trait]
 impl Streams for Redis {
-    async fn read(&self, owner: UserId) -> Result<Vec<ChatMessage>, Fault> {
-        let commands = commands::read(owner, self.limits.messages);
+    async fn read(&self, stream: StreamName) -> Result<Vec<ChatMessage>, Fault> {
+        let commands = commands::read(stream, self.limits.messages);
         let entries = reply::entries(self.ask(&self.reading, &commands).await?);
         let found = entries.len();
         let readable = entries.iter().rev().flatten();
         let messages: Vec<ChatMessage> = readable.filter_map(entry::message).collect();
         let skipped = found - messages.len();
         if skipped > 0 {
-            tracing::warn!(user = %owner, skipped, "conversation.entries.unreadable");
+            tracing::warn!(user = %stream.owner, skipped, "conversation.entries.unreadable");
         }
         Ok(messages)
     }
 
-    async fn add(&self, owner: UserId, messages: &[ChatMessage]) -> Result<(), Fault> {
+    async fn add(&self, stream: StreamName, messages: &[ChatMessage]) -> Result<(), Fault> {
         for _ in 0..TRIES {
-            let there = self.watch(owner, messages.len() + OTHERS).await?;
+            let there = self.watch(stream, messages.len() + OTHERS).await?;
             let missing: Vec<&ChatMessage> =
                 messages.iter().filter(|message| !there.contains(&message.id)).collect();
             // The watch that is left is cleared by the next EXEC, and at worst makes that one be tried again.
             if missing.is_empty() {
                 return Ok(());
             }
-            let commands = commands::add(owner, &missing, &self.limits);
+            let commands = commands::add(stream, &missing, &self.limits);
             match self.ask(&self.writing, &commands).await? {
                 // Somebody else has written since the watch.
                 Value::Nil => {}
                 _ => return Ok(()),
             }
         }
-        Err(Fault::OfOne(format!("somebody else keeps writing to {}", entry::key(owner))))
+        Err(Fault::OfOne(format!("somebody else keeps writing to {}", entry::key(stream))))
     }
 
     async fn ping(&self) -> Result<(), Fault> {

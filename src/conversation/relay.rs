@@ -9,7 +9,6 @@ use std::{
 };
 
 use duologue_actors::supervisor::panics;
-use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{outbox::Outbox, streams::Streams};
@@ -27,19 +26,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// How long a conversation that cannot be written is set aside. Somebody has to look at it first.
 const SET_ASIDE: Duration = Duration::from_secs(10);
 
-/// How the one who puts messages into the outbox and the relay hear of each other.
+/// How others hear of how it goes.
 #[derive(Clone, Default)]
 pub(super) struct Signal {
-    wake: Arc<Notify>,
     report: Arc<Mutex<Report>>,
 }
 
 impl Signal {
-    /// Something is in the outbox.
-    pub(super) fn wake(&self) {
-        self.wake.notify_one();
-    }
-
     pub(super) fn report(&self) -> Report {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -115,10 +108,10 @@ impl Work {
 
     async fn until_next(&self, passed: &Passed) {
         match passed {
-            Passed::AllWritten => self.signal.wake.notified().await,
+            Passed::AllWritten => self.outbox.arrived().await,
             // Others go on being written as they come.
             Passed::SomeSetAside { .. } => {
-                tokio::time::timeout(SET_ASIDE, self.signal.wake.notified()).await.ok();
+                tokio::time::timeout(SET_ASIDE, self.outbox.arrived()).await.ok();
             }
             // What comes meanwhile waits as well: it is no reason to try earlier.
             Passed::HeldUp { retry_after, .. } => tokio::time::sleep(retry_after.unwrap_or(PAUSE)).await,
@@ -135,7 +128,7 @@ impl Work {
             _ => {}
         }
         if before.set_aside != now.set_aside {
-            tracing::warn!(users = now.set_aside, error = now.why, "conversation.relay.set_aside");
+            tracing::warn!(conversations = now.set_aside, error = now.why, "conversation.relay.set_aside");
         }
         if before.unreadable != now.unreadable {
             tracing::error!(messages = now.unreadable, "conversation.outbox.unreadable");

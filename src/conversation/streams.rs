@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use duologue_actors::protocol::{ChatMessage, UserId};
+use duologue_actors::protocol::ChatMessage;
 
-/// The conversations in Redis, one stream each. Every method bounds its own time.
+use super::outbox::StreamName;
+
+/// The threads in Redis, one stream each. Every method bounds its own time.
 #[async_trait]
 pub(super) trait Streams: Send + Sync {
-    /// The newest messages of the owner's stream, oldest first.
-    async fn read(&self, owner: UserId) -> Result<Vec<ChatMessage>, Fault>;
+    /// The newest messages of the stream, oldest first.
+    async fn read(&self, stream: StreamName) -> Result<Vec<ChatMessage>, Fault>;
 
-    /// Adds those of `messages` to the owner's stream that are not in it, in their order, and restarts its expiry.
+    /// Adds those of `messages` to the stream that are not in it, in their order, and restarts its expiry.
     /// All or none. For one caller at a time.
-    async fn add(&self, owner: UserId, messages: &[ChatMessage]) -> Result<(), Fault>;
+    async fn add(&self, stream: StreamName, messages: &[ChatMessage]) -> Result<(), Fault>;
 
     /// Whether it answers.
     async fn ping(&self) -> Result<(), Fault>;
@@ -31,7 +33,7 @@ pub(super) enum Fault {
     /// It answers and takes nothing from anybody: it is full, or does not let this server in.
     #[error("{0}")]
     Refused(String),
-    /// This one conversation cannot be read or written.
+    /// This one stream cannot be read or written.
     #[error("{0}")]
     OfOne(String),
 }

@@ -9,11 +9,12 @@ use std::{
 use async_trait::async_trait;
 use duologue_actors::{
     ports::StoreError,
-    protocol::{ChatMessage, MessageId, RequestId, Role, UserId},
+    protocol::{ChatMessage, MessageId, RequestId, Role, Thread, ThreadChoice, ThreadId, UserId},
 };
+use tokio::sync::Notify;
 
 use super::{
-    outbox::{Outbox, Page, Waiting},
+    outbox::{OnTheirWay, Outbox, Page, StreamName, Waiting},
     streams::{Fault, Streams},
 };
 
@@ -25,6 +26,7 @@ pub(super) fn a_message(second: u64, content: &str) -> ChatMessage {
     ChatMessage {
         id: MessageId::new(),
         request_id: RequestId::new(),
+        thread_id: None,
         role: Role::User,
         content: content.to_owned(),
         timestamp: at(second),
@@ -41,9 +43,16 @@ pub(super) fn contents(messages: &[ChatMessage]) -> Vec<&str> {
     messages.iter().map(|message| message.content.as_str()).collect()
 }
 
+/// The stream of `owner` that GitLab's own layer knows.
+pub(super) fn main_of(owner: UserId) -> StreamName {
+    StreamName { owner, thread_id: None }
+}
+
+/// Threads are told apart by their numbers, and none expires: the rules of threads are the database's.
 #[derive(Default)]
 pub(super) struct MemoryOutbox {
     rows: Mutex<(i64, BTreeMap<i64, Waiting>)>,
+    arrivals: Notify,
 }
 
 impl MemoryOutbox {
@@ -56,13 +65,28 @@ impl MemoryOutbox {
     }
 }
 
+/// The main thread of `owner` has their own number.
+fn main_thread(owner: UserId) -> ThreadId {
+    ThreadId(owner.0)
+}
+
 #[async_trait]
 impl Outbox for MemoryOutbox {
-    async fn put(&self, owner: UserId, message: ChatMessage) -> Result<(), StoreError> {
+    async fn put(
+        &self,
+        owner: UserId,
+        thread_id: Option<ThreadId>,
+        message: ChatMessage,
+    ) -> Result<Option<ThreadId>, StoreError> {
         let rows = &mut *self.rows();
         rows.0 += 1;
-        rows.1.insert(rows.0, Waiting { owner, message });
-        Ok(())
+        rows.1.insert(rows.0, Waiting { stream: StreamName { owner, thread_id }, message });
+        self.arrivals.notify_one();
+        Ok(Some(thread_id.unwrap_or_else(|| main_thread(owner))))
+    }
+
+    async fn arrived(&self) {
+        self.arrivals.notified().await;
     }
 
     async fn page(&self, after: i64, most: usize) -> Result<Page, StoreError> {
@@ -75,19 +99,31 @@ impl Outbox for MemoryOutbox {
         })
     }
 
-    async fn of(&self, owner: UserId) -> Result<Vec<ChatMessage>, StoreError> {
+    async fn waiting(
+        &self,
+        owner: UserId,
+        thread: ThreadChoice,
+        _: SystemTime,
+    ) -> Result<Option<OnTheirWay>, StoreError> {
+        let stream = StreamName { owner, thread_id: thread.id() };
         let rows = self.rows();
-        let owners = rows.1.values().filter(|waiting| waiting.owner == owner);
-        Ok(owners.map(|waiting| waiting.message.clone()).collect())
+        let messages = rows.1.values().filter(|waiting| waiting.stream == stream);
+        let messages = messages.map(|waiting| waiting.message.clone()).collect();
+        let thread_id = thread.id().unwrap_or_else(|| main_thread(owner));
+        Ok(Some(OnTheirWay { thread_id, stream, messages }))
     }
 
     async fn take(&self, written: Vec<(UserId, MessageId)>) -> Result<(), StoreError> {
-        self.rows().1.retain(|_, waiting| !written.contains(&(waiting.owner, waiting.message.id)));
+        self.rows().1.retain(|_, waiting| !written.contains(&(waiting.stream.owner, waiting.message.id)));
         Ok(())
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
         Ok(self.len() as u64)
+    }
+
+    async fn threads(&self, _: UserId, _: SystemTime) -> Result<Vec<Thread>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn forget_expired(&self, _: SystemTime) -> Result<u64, StoreError> {
@@ -111,9 +147,9 @@ pub(super) enum Mood {
 
 pub(super) struct FakeStreams {
     pub(super) mood: Mutex<Mood>,
-    /// The owners whose key is of another type.
-    pub(super) bad: Mutex<BTreeSet<UserId>>,
-    streams: Mutex<BTreeMap<UserId, Vec<ChatMessage>>>,
+    /// Those whose key is of another type.
+    pub(super) bad: Mutex<BTreeSet<StreamName>>,
+    streams: Mutex<BTreeMap<StreamName, Vec<ChatMessage>>>,
     additions: Mutex<usize>,
 }
 
@@ -131,8 +167,8 @@ impl FakeStreams {
         *self.mood.lock().unwrap() = mood;
     }
 
-    pub(super) fn of(&self, owner: UserId) -> Vec<ChatMessage> {
-        self.streams.lock().unwrap().get(&owner).cloned().unwrap_or_default()
+    pub(super) fn of(&self, stream: StreamName) -> Vec<ChatMessage> {
+        self.streams.lock().unwrap().get(&stream).cloned().unwrap_or_default()
     }
 
     /// How often something was to be added.
@@ -140,7 +176,7 @@ impl FakeStreams {
         *self.additions.lock().unwrap()
     }
 
-    async fn answer(&self, owner: Option<UserId>) -> Result<(), Fault> {
+    async fn answer(&self, stream: Option<StreamName>) -> Result<(), Fault> {
         let mood = self.mood.lock().unwrap().clone();
         match mood {
             Mood::Well | Mood::Deaf => {}
@@ -151,7 +187,7 @@ impl FakeStreams {
             }
             Mood::Frozen => std::future::pending().await,
         }
-        match owner.filter(|owner| self.bad.lock().unwrap().contains(owner)) {
+        match stream.filter(|stream| self.bad.lock().unwrap().contains(stream)) {
             Some(_) => Err(Fault::OfOne("WRONGTYPE".to_owned())),
             None => Ok(()),
         }
@@ -160,16 +196,16 @@ impl FakeStreams {
 
 #[async_trait]
 impl Streams for FakeStreams {
-    async fn read(&self, owner: UserId) -> Result<Vec<ChatMessage>, Fault> {
-        self.answer(Some(owner)).await?;
-        Ok(self.of(owner))
+    async fn read(&self, stream: StreamName) -> Result<Vec<ChatMessage>, Fault> {
+        self.answer(Some(stream)).await?;
+        Ok(self.of(stream))
     }
 
-    async fn add(&self, owner: UserId, messages: &[ChatMessage]) -> Result<(), Fault> {
+    async fn add(&self, stream: StreamName, messages: &[ChatMessage]) -> Result<(), Fault> {
         *self.additions.lock().unwrap() += 1;
-        self.answer(Some(owner)).await?;
+        self.answer(Some(stream)).await?;
         let mut streams = self.streams.lock().unwrap();
-        let stream = streams.entry(owner).or_default();
+        let stream = streams.entry(stream).or_default();
         for message in messages {
             if stream.iter().all(|known| known.id != message.id) {
                 stream.push(message.clone());

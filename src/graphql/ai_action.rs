@@ -8,30 +8,33 @@ use std::sync::Arc;
 use async_graphql::{
     Name, Result, Value,
     dynamic::{
-        Field, FieldFuture, FieldValue, InputObject, InputValue, Object, ResolverContext, SchemaBuilder,
-        TypeRef, indexmap::IndexMap,
+        Field, FieldFuture, FieldValue, InputObject, InputValue, ResolverContext, SchemaBuilder, TypeRef,
+        indexmap::IndexMap,
     },
 };
 use duologue_actors::{
     action::{Action, Catalogue, ResourceRule},
-    broadcaster::Cursor,
     entrance::{Ask, Entrance, Gate, Refusal},
     ports::IdempotencyKey,
-    protocol::{GlobalId, RequestId},
+    protocol::{GlobalId, ThreadChoice},
 };
 
 use super::{
     GraphqlParts, call, error, fingerprint,
-    inline_answer::{self, INLINE, InlineAnswer},
+    inline_answer::{self, INLINE},
     input_types, names, scalars,
+    thread_choice::{self, CONVERSATION_TYPE, OF_TYPE, THREAD_ID},
 };
 use crate::reception;
 
+mod payload;
+
+use payload::{AI_ACTION_PAYLOAD, Payload};
+
 const AI_ACTION_INPUT: &str = "AiActionInput";
-const AI_ACTION_PAYLOAD: &str = "AiActionPayload";
 
 /// The input fields besides the actions', with their types.
-pub(super) const COMMON_FIELDS: [(&str, &str, &str); 5] = [
+pub(super) const COMMON_FIELDS: [(&str, &str, &str); 7] = [
     (
         "clientSubscriptionId",
         TypeRef::STRING,
@@ -44,6 +47,18 @@ pub(super) const COMMON_FIELDS: [(&str, &str, &str); 5] = [
         "Where the request comes from, e.g. `vs_code_extension`; kept for logs.",
     ),
     ("projectId", scalars::PROJECT_ID, "The project of a resource that is a commit."),
+    (
+        OF_TYPE,
+        CONVERSATION_TYPE,
+        "Begins a thread of this type; with `threadId`, the type it must be of. Counts for actions that keep a \
+         conversation.",
+    ),
+    (
+        THREAD_ID,
+        scalars::AI_CONVERSATION_THREAD_ID,
+        "The thread to go on in. Without it and without a type it is the last one of the type DUO_CHAT_LEGACY, or a \
+         new one.",
+    ),
     (
         INLINE,
         TypeRef::BOOLEAN,
@@ -64,7 +79,7 @@ pub(super) fn register(mut schema: SchemaBuilder, catalogue: &Catalogue) -> Sche
     for (name, type_name, description) in COMMON_FIELDS {
         input = input.field(InputValue::new(name, TypeRef::named(type_name)).description(description));
     }
-    schema.register(input).register(payload())
+    schema.register(input).register(payload::object())
 }
 
 pub(super) fn field() -> Field {
@@ -99,51 +114,9 @@ fn action_input(action: &Action) -> InputObject {
     input
 }
 
-struct Payload {
-    request_id: RequestId,
-    cursor: Option<Cursor>,
-    /// Only of a client that waits for it.
-    answer: Option<InlineAnswer>,
-    client_mutation_id: Option<String>,
-}
-
-fn payload() -> Object {
-    Object::new(AI_ACTION_PAYLOAD)
-        .field(payload_field("requestId", TypeRef::named(TypeRef::STRING), |payload| {
-            Some(payload.request_id.to_string().into())
-        }))
-        .field(payload_field("errors", TypeRef::named_nn_list_nn(TypeRef::STRING), |payload| {
-            let errors = payload.answer.iter().flat_map(|answer| &answer.errors);
-            Some(Value::List(errors.map(Value::from).collect()))
-        }))
-        .field(
-            payload_field("content", TypeRef::named(TypeRef::STRING), |payload| {
-                payload.answer.as_ref()?.content.as_deref().map(Value::from)
-            })
-            .description("The whole answer, for who asked `inline`; null otherwise."),
-        )
-        .field(
-            payload_field("cursor", TypeRef::named(TypeRef::STRING), |payload| {
-                payload.cursor.map(|cursor| cursor.to_string().into())
-            })
-            .description(
-                "The place before everything of this request: subscribe `after` it and nothing is missed.",
-            ),
-        )
-        .field(payload_field("clientMutationId", TypeRef::named(TypeRef::STRING), |payload| {
-            payload.client_mutation_id.as_deref().map(Value::from)
-        }))
-}
-
-fn payload_field(name: &str, type_ref: TypeRef, read: fn(&Payload) -> Option<Value>) -> Field {
-    Field::new(name, type_ref, move |context| {
-        FieldFuture::from_value(context.parent_value.downcast_ref::<Payload>().and_then(read))
-    })
-}
-
 async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
     let (parts, call) = (call::parts(context)?, call::call(context)?);
-    let owner = call.identity()?.user.id;
+    let caller = call.caller(call.identity()?);
     let input = context.args.try_get("input")?;
     let Value::Object(input) = input.as_value() else {
         return Err(error::unfit_argument("input", AI_ACTION_INPUT));
@@ -152,7 +125,7 @@ async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
     let idempotency_key = call.idempotency_key.clone();
     let idempotency_key =
         idempotency_key.map(|key| IdempotencyKey { key, fingerprint: fingerprint::of(input) });
-    let Order { action, input, resource_id, project_id, labels } = read_order(parts, input)?;
+    let Order { action, input, resource_id, project_id, thread, labels } = read_order(parts, input)?;
     let Labels { client_subscription_id, client_mutation_id, platform_origin } = labels;
     let name = action.name.clone();
     let outcome = match parts.admission.admit() {
@@ -167,6 +140,7 @@ async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
                 project_id,
                 client_subscription_id,
                 platform_origin,
+                thread,
                 idempotency_key,
                 permit,
             };
@@ -176,14 +150,14 @@ async fn resolve<'a>(context: &ResolverContext<'a>) -> Result<FieldValue<'a>> {
     reception::count(&name, outcome.as_ref().err().map(|(failure, _)| failure));
     match outcome {
         Ok(gate) => {
-            let (request_id, cursor) = (gate.request_id(), gate.cursor());
+            let (request_id, thread_id, cursor) = (gate.request_id(), gate.thread_id(), gate.cursor());
             let answer = if waits {
-                Some(inline_answer::wait(&parts.entrance, owner, gate).await)
+                Some(inline_answer::wait(&parts.entrance, caller, gate).await)
             } else {
                 call.opens(gate);
                 None
             };
-            Ok(FieldValue::owned_any(Payload { request_id, cursor, answer, client_mutation_id }))
+            Ok(FieldValue::owned_any(Payload { request_id, thread_id, cursor, answer, client_mutation_id }))
         }
         Err((failure, request_id)) => Err(call.refuse(&failure, request_id)),
     }
@@ -202,6 +176,7 @@ struct Order {
     input: serde_json::Map<String, serde_json::Value>,
     resource_id: Option<GlobalId>,
     project_id: Option<GlobalId>,
+    thread: ThreadChoice,
     labels: Labels,
 }
 
@@ -229,6 +204,7 @@ fn read_order(parts: &GraphqlParts, input: &IndexMap<Name, Value>) -> Result<Ord
         action: action.clone(),
         resource_id: resource_id(action, values, &path)?,
         project_id: project_id(input)?,
+        thread: thread(input)?,
         input: input_types::fields_to_json(values, rules, &path)?,
         labels: Labels {
             client_subscription_id: label("clientSubscriptionId")?,
@@ -269,6 +245,12 @@ fn project_id(input: &IndexMap<Name, Value>) -> Result<Option<GlobalId>> {
         Value::String(text) => text.parse().map(Some).map_err(|_| unfit()),
         _ => Err(unfit()),
     }
+}
+
+fn thread(input: &IndexMap<Name, Value>) -> Result<ThreadChoice> {
+    let id = thread_choice::thread_id(input.get(THREAD_ID), "input.threadId")?;
+    let of = thread_choice::conversation_type(input.get(OF_TYPE), "input.conversationType")?;
+    Ok(ThreadChoice::new(id, of))
 }
 
 fn label(input: &IndexMap<Name, Value>, name: &str, max_characters: usize) -> Result<Option<String>> {

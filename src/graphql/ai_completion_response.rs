@@ -6,10 +6,7 @@
 //! everywhere, and a document is validated once an answer, not once a chunk. An idle subscription keeps
 //! neither a parsed document nor a stream.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::web::Bytes;
 use async_graphql::{
@@ -22,7 +19,8 @@ use async_graphql::{
     value,
 };
 use duologue_actors::{
-    broadcaster::{Cursor, Event, EventKind, Filter, Resume, Subscription as Place},
+    broadcaster::{Cursor, Event, EventKind, Filter, Resume},
+    entrance::Reader,
     ports::Identity,
     protocol::{ChatMessage, Code, Failure, GlobalId, Hop},
 };
@@ -36,7 +34,7 @@ use super::{
     GraphqlRequest,
     ai_cancel::request_id,
     ai_message::{self, AI_MESSAGE},
-    error, root_fragments, scalars,
+    encoding_key, error, root_fragments, scalars,
 };
 
 pub(super) const SUBSCRIPTION: &str = "Subscription";
@@ -136,7 +134,7 @@ struct Inner {
     identity: Identity,
     /// The name of the one field in the answer: its alias, or its own.
     response_key: String,
-    /// Names what an event looks like to this subscription: equal for equal documents and variables.
+    /// Names what an event looks like to this subscription.
     encoding_key: String,
     rendering: tokio::sync::Mutex<Option<Rendering>>,
 }
@@ -166,7 +164,7 @@ impl Prepared {
             let why = "the subscription's only field is skipped";
             return Err(Box::new(error::refusal(Code::InvalidInput.as_str(), why)));
         };
-        let encoding_key = encoding_key(&request);
+        let encoding_key = encoding_key::of(&request);
         let identity = identity.clone();
         let rendering = tokio::sync::Mutex::default();
         let inner = Inner { schema, request, identity, response_key, encoding_key, rendering };
@@ -175,16 +173,11 @@ impl Prepared {
 
     /// The first frame of the subscription: there is nothing yet, and what came before is replayed or not.
     #[must_use]
-    pub fn first(&self, place: &Place) -> Bytes {
-        let resume = match place.resume() {
-            Resume::Live => "LIVE",
-            Resume::Replayed => "REPLAYED",
-            Resume::Reset => RESET,
-        };
+    pub fn first(&self, reader: &Reader) -> Bytes {
         let response = Response::new(self.inner.nothing())
             .extension("subscribed", value!(true))
-            .extension(RESUME, value!(resume))
-            .extension(CURSOR, value!(place.cursor().to_string()));
+            .extension(RESUME, value!(resume_name(reader.resume())))
+            .extension(CURSOR, value!(reader.cursor().to_string()));
         error::to_bytes(&response)
     }
 
@@ -223,6 +216,16 @@ impl Prepared {
         let goes_on = !matches!(event.kind, EventKind::Final) && response.errors.is_empty();
         *place = goes_on.then_some(rendering);
         response
+    }
+}
+
+/// How a subscription begins, as clients are told.
+#[must_use]
+pub fn resume_name(resume: Resume) -> &'static str {
+    match resume {
+        Resume::Live => "LIVE",
+        Resume::Replayed => "REPLAYED",
+        Resume::Reset => RESET,
     }
 }
 
@@ -271,16 +274,6 @@ fn extensions(event: &Event) -> Vec<(String, Value)> {
     ];
     let restarted = restarted.into_iter().filter(|_| event.kind == EventKind::Restart);
     let cursor = (CURSOR.to_owned(), Value::from(event.cursor.to_string()));
-    std::iter::once(cursor).chain(restarted).chain(model).chain(failure).collect()
-}
-
-/// 128 bits of SipHash: a collision could only ever mix up two documents of the same user.
-fn encoding_key(request: &GraphqlRequest) -> String {
-    let variables = serde_json::to_string(&request.variables).unwrap_or_default();
-    let half = |salt: u8| {
-        let mut hasher = DefaultHasher::new();
-        (salt, &request.query, &request.operation_name, &variables).hash(&mut hasher);
-        hasher.finish()
-    };
-    format!("{:016x}{:016x}", half(0), half(1))
+    let withheld = event.is_withheld.then(|| ("withheld".to_owned(), Value::from(true)));
+    std::iter::once(cursor).chain(restarted).chain(withheld).chain(model).chain(failure).collect()
 }

@@ -35,7 +35,8 @@ pub(super) fn value<'a>(message: Arc<ChatMessage>) -> FieldValue<'a> {
 }
 
 /// `USER` as in [`AI_MESSAGE_ROLE`].
-pub(super) fn role_name(role: Role) -> &'static str {
+#[must_use]
+pub fn role_name(role: Role) -> &'static str {
     match role {
         Role::User => "USER",
         Role::Assistant => "ASSISTANT",
@@ -51,6 +52,12 @@ fn message() -> Object {
                 Some(message.request_id.to_string().into())
             })
             .description("Shared by a question and its answer."),
+        )
+        .field(
+            field("threadId", TypeRef::named(scalars::AI_CONVERSATION_THREAD_ID), |message| {
+                message.thread_id.map(|id| id.global_id().to_string().into())
+            })
+            .description("The thread it is kept in; null for an action that keeps no conversation."),
         )
         .field(
             field("content", TypeRef::named(TypeRef::STRING), |message| {

@@ -6,9 +6,14 @@ use sha2::{Digest, Sha256};
 /// The hash of everything `aiAction` was given, variables filled in. The order of its fields is no difference.
 pub(super) fn of(input: &IndexMap<Name, Value>) -> [u8; 32] {
     // A value that is no JSON cannot have come from a client.
-    let mut json = Value::Object(input.clone()).into_json().unwrap_or_default();
-    json.sort_all_objects();
-    Sha256::digest(json.to_string()).into()
+    of_json(Value::Object(input.clone()).into_json().unwrap_or_default())
+}
+
+/// The hash of what was asked for otherwise. The order of fields is no difference.
+#[must_use]
+pub fn of_json(mut asked: serde_json::Value) -> [u8; 32] {
+    asked.sort_all_objects();
+    Sha256::digest(asked.to_string()).into()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use async_graphql::{Name, Result, Value, dynamic::TypeRef, dynamic::indexmap::IndexMap};
 use duologue_actors::{
     entrance::{Entrance, Gate},
-    protocol::UserId,
+    ports::Caller,
 };
 
 use super::{GraphqlParts, call::Call, error};
@@ -37,8 +37,8 @@ pub(super) fn wanted(parts: &GraphqlParts, call: &Call, input: &IndexMap<Name, V
 }
 
 /// Lets an accepted request out, and waits for its end.
-pub(super) async fn wait(entrance: &Entrance, owner: UserId, gate: Gate) -> InlineAnswer {
-    let followed = entrance.follow(owner, gate.request_id()).await;
+pub(super) async fn wait(entrance: &Entrance, caller: Caller, gate: Gate) -> InlineAnswer {
+    let followed = entrance.follow(caller, gate.request_id()).await;
     drop(gate);
     let last = match followed {
         Ok(stream) => stream.last().await,

@@ -4,7 +4,7 @@ use async_graphql::{
     Value,
     dynamic::{Scalar, SchemaBuilder},
 };
-use duologue_actors::protocol::GlobalId;
+use duologue_actors::protocol::{GlobalId, ThreadId};
 
 use super::timestamp;
 
@@ -13,6 +13,7 @@ pub const USER_ID: &str = "UserID";
 pub const PROJECT_ID: &str = "ProjectID";
 pub const NAMESPACE_ID: &str = "NamespaceID";
 pub const MERGE_REQUEST_ID: &str = "MergeRequestID";
+pub const AI_CONVERSATION_THREAD_ID: &str = "AiConversationThreadID";
 pub const TIME: &str = "Time";
 pub const JSON: &str = "JSON";
 
@@ -37,6 +38,11 @@ pub fn register(schema: SchemaBuilder) -> SchemaBuilder {
             MERGE_REQUEST_ID,
             "The global id of a merge request: `gid://gitlab/MergeRequest/1`.",
             &["MergeRequest"],
+        ))
+        .register(global_id(
+            AI_CONVERSATION_THREAD_ID,
+            "The global id of a thread: `gid://gitlab/Ai::Conversation::Thread/1`.",
+            &[ThreadId::MODEL],
         ))
         .register(
             Scalar::new(TIME)

@@ -4,8 +4,8 @@ use async_graphql::dynamic::{Object, Schema, SchemaBuilder, SchemaError};
 use duologue_actors::action::Catalogue;
 
 use super::{
-    ai_action, ai_cancel, ai_completion_response, ai_message, ai_messages, current_user, input_types,
-    metadata, scalars,
+    ai_action, ai_cancel, ai_completion_response, ai_conversation_threads, ai_message, ai_messages,
+    current_user, input_types, metadata, page, scalars,
 };
 
 /// Nesting the engine follows: more than any bound on depth, so that ours is the one that is told.
@@ -27,6 +27,7 @@ pub(super) fn builder(catalogue: &Catalogue) -> Result<SchemaBuilder, BuildError
     }
     let query = Object::new("Query")
         .field(ai_messages::field())
+        .field(ai_conversation_threads::field())
         .field(current_user::field_of_query())
         .field(metadata::field());
     let mutation = Object::new("Mutation").field(ai_action::field()).field(ai_cancel::field());
@@ -43,6 +44,7 @@ pub(super) fn builder(catalogue: &Catalogue) -> Result<SchemaBuilder, BuildError
     schema = ai_cancel::register(schema);
     schema = ai_message::register(schema);
     schema = ai_messages::register(schema);
+    schema = ai_conversation_threads::register(schema).register(page::info());
     schema = ai_completion_response::register(schema);
     schema = current_user::register(schema);
     schema = metadata::register(schema);

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use async_graphql::parser::types::OperationType;
 use duologue_actors::{
-    broadcaster::{EventKind, Subscription},
+    broadcaster::EventKind,
+    entrance::Reader,
     permits::Permits,
     ports::Credentials,
     protocol::{GlobalId, UserId},
-    testing::{Script, World},
+    testing::{Script, World, a_caller},
 };
 use serde_json::{Value, json};
 
@@ -72,9 +73,9 @@ async fn identity(test: &TestEdge, token: &str) -> Identity {
 }
 
 /// The next event a subscription has.
-async fn next(subscription: &mut Subscription) -> Arc<duologue_actors::broadcaster::Event> {
+async fn next(subscription: &mut Reader) -> Arc<duologue_actors::broadcaster::Event> {
     loop {
-        if let Some(event) = subscription.read(1).pop() {
+        if let Some(event) = subscription.read(1).await.pop() {
             return event;
         }
         subscription.changed().await;

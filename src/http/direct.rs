@@ -6,11 +6,11 @@ use std::sync::Arc;
 use duologue_actors::{
     action::Action,
     broadcaster::{Event, EventKind},
-    entrance::{Ask, DirectStream},
-    ports::Credentials,
-    protocol::{Code, Exchange, Failure, GlobalId, Hop},
+    entrance::{Ask, DirectStream, Gate, Refusal},
+    ports::{Caller, Credentials, IdempotencyKey},
+    protocol::{Code, Exchange, Failure, GlobalId, Hop, RequestId, ThreadChoice},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{reception, server::Edge};
 
@@ -26,6 +26,42 @@ pub(super) struct Order {
     pub brought: Option<Vec<Exchange>>,
 }
 
+impl Order {
+    /// The order with a place among the requests in flight.
+    fn place(
+        self,
+        edge: &Edge,
+        credentials: Credentials,
+        platform_origin: &'static str,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> Result<Ask, Failure> {
+        let permit = edge.admission.admit()?;
+        Ok(Ask {
+            credentials,
+            action: self.action,
+            input: self.input,
+            resource_id: self.resource_id,
+            project_id: self.project_id,
+            client_subscription_id: self.client_subscription_id,
+            platform_origin: Some(platform_origin.to_owned()),
+            thread: ThreadChoice::Legacy,
+            idempotency_key,
+            permit,
+        })
+    }
+
+    /// Everything that makes it what it is.
+    pub(super) fn asked(&self) -> Value {
+        json!({
+            "action": self.action.name,
+            "input": self.input,
+            "resource": self.resource_id,
+            "project": self.project_id,
+            "page": self.client_subscription_id,
+        })
+    }
+}
+
 /// A whole answer.
 pub(super) struct Answer {
     pub content: String,
@@ -33,46 +69,57 @@ pub(super) struct Answer {
     pub model: Option<String>,
 }
 
-/// Sends the order down the pipeline; returns when it is accepted.
+/// Sends the order down the pipeline; returns when it is accepted. It ends with whoever waits for it.
 pub(super) async fn ask(
     edge: &Edge,
-    credentials: Credentials,
-    order: Order,
+    caller: Caller,
+    mut order: Order,
     platform_origin: &'static str,
 ) -> Result<DirectStream, Failure> {
-    let name = order.action.name.clone();
-    let asked = enter(edge, credentials, order, platform_origin).await;
+    let (name, brought) = (order.action.name.clone(), order.brought.take());
+    let Caller { user, credentials } = caller;
+    let ask = order.place(edge, credentials.unwrap_or_default(), platform_origin, None);
+    let asked = match (ask, brought) {
+        (Err(failure), _) => Err(failure),
+        (Ok(ask), Some(brought)) => {
+            let streamed = edge.entrance.stream_of(user, ask, brought).await;
+            received(&name, platform_origin, streamed, DirectStream::request_id)
+        }
+        (Ok(ask), None) => {
+            let streamed = edge.entrance.stream(user, ask).await;
+            received(&name, platform_origin, streamed, DirectStream::request_id)
+        }
+    };
     reception::count(&name, asked.as_ref().err());
     asked
 }
 
-async fn enter(
+/// The same for whoever may come back for the answer: it is promised, as that of `aiAction` is.
+pub(super) async fn accept(
     edge: &Edge,
     credentials: Credentials,
     order: Order,
     platform_origin: &'static str,
-) -> Result<DirectStream, Failure> {
-    let permit = edge.admission.admit()?;
-    let Order { action, input, resource_id, project_id, client_subscription_id, brought } = order;
-    let name = action.name.clone();
-    let ask = Ask {
-        credentials,
-        action,
-        input,
-        resource_id,
-        project_id,
-        client_subscription_id,
-        platform_origin: Some(platform_origin.to_owned()),
-        idempotency_key: None,
-        permit,
+    key: Option<IdempotencyKey>,
+) -> Result<Gate, Failure> {
+    let name = order.action.name.clone();
+    let asked = match order.place(edge, credentials, platform_origin, key) {
+        Err(failure) => Err(failure),
+        Ok(ask) => received(&name, platform_origin, edge.entrance.ask(ask).await, Gate::request_id),
     };
-    let streamed = match brought {
-        Some(brought) => edge.entrance.stream_of(ask, brought).await,
-        None => edge.entrance.stream(ask).await,
-    };
-    let received = streamed.as_ref().map(DirectStream::request_id);
-    reception::log(&name, Some(platform_origin), received);
-    streamed.map_err(|refusal| refusal.failure)
+    reception::count(&name, asked.as_ref().err());
+    asked
+}
+
+/// Notes how the pipeline received an order.
+fn received<T>(
+    name: &str,
+    platform_origin: &'static str,
+    received: Result<T, Refusal>,
+    request_id: fn(&T) -> RequestId,
+) -> Result<T, Failure> {
+    reception::log(name, Some(platform_origin), received.as_ref().map(request_id));
+    received.map_err(|refusal| refusal.failure)
 }
 
 /// The input of `action` in which everything is null but what is given.

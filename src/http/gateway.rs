@@ -10,7 +10,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::{
         StatusCode,
-        header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
+        header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue},
     },
     web::{self, Bytes},
 };
@@ -18,17 +18,20 @@ use duologue_actors::{
     action::{Action, Catalogue, InputField, ResourceRule},
     clock::Clock,
     entrance::DirectStream,
+    ports::Caller,
     protocol::{Failure, Hop},
 };
 use futures::{Stream, stream};
 use serde_json::{Value, json};
+use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{
     accept::is_json,
     credentials,
     direct::{self, Answer, Order, Piece},
     error::Refused,
-    graphql,
+    event_stream, graphql,
 };
 use crate::{config::GatewayConfig, server::Edge};
 
@@ -45,7 +48,9 @@ pub const PATH: &str = "/v1/chat/{invokable}";
 /// Where these requests come from, for the log.
 const PLATFORM_ORIGIN: &str = "ai_gateway";
 
-const EVENT_STREAM: &str = "text/event-stream";
+const REQUEST_ID: &str = "x-request-id";
+const PROCESS_TIME: &str = "x-process-time";
+
 const PLAIN_TEXT: &str = "text/plain";
 
 /// Answers what is asked at one of these paths.
@@ -55,12 +60,27 @@ pub async fn chat(
     invokable: web::Path<String>,
     payload: web::Payload,
 ) -> HttpResponse {
-    answered(&request, &edge, &invokable, payload).await.unwrap_or_else(|refusal| refusal.response())
+    let started = Instant::now();
+    let answered = answered(&request, &edge, &invokable, payload).await;
+    stamped(&request, started, answered.unwrap_or_else(|refusal| refusal.response()))
 }
 
 /// What other methods get.
-pub async fn other() -> HttpResponse {
-    Refusal::Method.response()
+pub async fn other(request: HttpRequest) -> HttpResponse {
+    stamped(&request, Instant::now(), Refusal::Method.response())
+}
+
+/// What every answer of the gateway's says: the name its request came with, or a new one, and the seconds it took until
+/// the answer began.
+fn stamped(request: &HttpRequest, started: Instant, mut response: HttpResponse) -> HttpResponse {
+    let given = request.headers().get(REQUEST_ID).cloned();
+    let name = given.or_else(|| HeaderValue::try_from(Uuid::new_v4().simple().to_string()).ok());
+    let took = HeaderValue::try_from(started.elapsed().as_secs_f64().to_string()).ok();
+    let headers = [(REQUEST_ID, name), (PROCESS_TIME, took)];
+    for (header, value) in headers.into_iter().filter_map(|(header, value)| Some((header, value?))) {
+        response.headers_mut().insert(HeaderName::from_static(header), value);
+    }
+    response
 }
 
 async fn answered(
@@ -70,14 +90,15 @@ async fn answered(
     payload: web::Payload,
 ) -> Result<HttpResponse, Refusal> {
     let credentials = credentials::of(request.headers());
-    edge.entrance.identify(credentials.clone()).await?;
+    let user = edge.entrance.identify(credentials.clone()).await?.user;
+    let caller = Caller { user, credentials: Some(credentials) };
     let action = edge.gateway.action(&edge.catalogue, invokable).filter(|action| unfit(action).is_none());
     let action = action.ok_or(Refusal::NotFound)?;
     let body = body(request, edge, payload).await?;
     let asked = ChatRequest::read(&body).ok_or(Refusal::Validation)?;
     let is_streamed = asked.stream;
     let order = order(action, asked).ok_or(Refusal::Validation)?;
-    let stream = direct::ask(edge, credentials, order, PLATFORM_ORIGIN).await?;
+    let stream = direct::ask(edge, caller, order, PLATFORM_ORIGIN).await?;
     if is_streamed {
         return streamed(stream, content_type(request)).await.map_err(Refusal::from);
     }
@@ -155,9 +176,7 @@ fn pieces(first: Bytes, stream: DirectStream) -> impl Stream<Item = Result<Bytes
 
 /// The gateway calls its bare text an event stream, which it is not. Whoever asks for that by name gets it.
 fn content_type(request: &HttpRequest) -> &'static str {
-    let accept = request.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok());
-    let mut names = accept.flat_map(|accept| accept.split([',', ';'])).map(str::trim);
-    if names.any(|name| name.eq_ignore_ascii_case(EVENT_STREAM)) { EVENT_STREAM } else { PLAIN_TEXT }
+    if event_stream::is_wanted(request.headers()) { event_stream::MEDIA_TYPE } else { PLAIN_TEXT }
 }
 
 fn text_response(content_type: &str) -> actix_web::HttpResponseBuilder {

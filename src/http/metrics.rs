@@ -24,7 +24,7 @@ const TOKENS: [f64; 12] =
     [1.0, 4.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0];
 
 /// Every metric of the server, with what it counts.
-const COUNTERS: [(&str, &str); 12] = [
+const COUNTERS: [(&str, &str); 13] = [
     (
         "duologue_requests_total",
         "aiAction requests by action and by outcome at the door: accepted, or the refusal's code",
@@ -32,6 +32,10 @@ const COUNTERS: [(&str, &str); 12] = [
     (
         "duologue_answers_total",
         "ends of accepted requests by action and outcome: completed, cancelled, or the failure's code",
+    ),
+    (
+        "duologue_answers_withheld_total",
+        "answers whose reader may not have them any more, by the code of the refusal",
     ),
     (
         "duologue_credentials_refused_total",
@@ -56,7 +60,7 @@ const COUNTERS: [(&str, &str); 12] = [
 const GAUGES: [(&str, &str); 11] = [
     ("duologue_requests_in_flight", "requests that hold a place"),
     ("duologue_connections", "open connections of any kind"),
-    ("duologue_websocket_connections", "open websockets by protocol"),
+    ("duologue_websocket_connections", "open websockets and event streams by protocol"),
     ("duologue_websocket_subscriptions", "open subscriptions of all websockets"),
     ("duologue_actor_in_flight", "what each actor is working on"),
     ("duologue_model_breaker_state", "each model's breaker: 0 closed, 1 half-open, 2 open"),

@@ -93,6 +93,14 @@ impl LicenceSource for Entitlements {
             },
         }
     }
+
+    fn version(&self) -> u64 {
+        match &self.source {
+            // What a group has is the directory's to say.
+            Source::Groups => 0,
+            Source::Instance(instance) => instance.version(),
+        }
+    }
 }
 
 /// What somebody has.

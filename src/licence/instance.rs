@@ -5,7 +5,13 @@
 
 use std::{
     io::ErrorKind,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Release},
+        },
+    },
     time::{Duration, SystemTime},
 };
 
@@ -101,6 +107,8 @@ pub fn status(config: &Config, now: SystemTime) -> Status {
 pub(super) struct Instance {
     config: LicenceConfig,
     current: ArcSwap<Reading>,
+    /// How often that has become another one.
+    changes: AtomicU64,
 }
 
 /// What was found on the disk and what it is worth, apart from the time.
@@ -130,7 +138,12 @@ enum Text {
 impl Instance {
     pub fn load(config: LicenceConfig) -> Self {
         let reading = judged(&config, look(&config), None);
-        Self { config, current: ArcSwap::from_pointee(reading) }
+        Self { config, current: ArcSwap::from_pointee(reading), changes: AtomicU64::new(0) }
+    }
+
+    /// Another number whenever the file says something else.
+    pub fn version(&self) -> u64 {
+        self.changes.load(Acquire)
     }
 
     /// The licence, if one is good at `now`.
@@ -164,6 +177,8 @@ impl Instance {
         if found != before.found {
             let reading = judged(&self.config, found, before.verdict.as_ref().ok());
             self.current.store(Arc::new(reading));
+            // Whoever sees the number sees what it stands for.
+            self.changes.fetch_add(1, Release);
         }
     }
 

@@ -17,20 +17,27 @@ pub(super) struct Checked {
 pub(super) const ACCEPTED: Checked = Checked {
     table: "accepted",
     columns: "request_id, owner, action, input, resource_id, project_id, resource, client_subscription_id, \
-              platform_origin, accepted_at, deadline, interruptions",
+              platform_origin, thread, accepted_at, deadline, interruptions",
 };
 
 pub(super) const TERMINALS: Checked = Checked {
     table: "terminals",
-    columns: "request_id, owner, action, resource_id, client_subscription_id, outcome, model, message_id, ended_at",
+    columns: "request_id, owner, action, resource_id, project_id, client_subscription_id, thread, outcome, \
+              model, message_id, ended_at",
 };
 
 pub(super) const MESSAGES: Checked = Checked {
     table: "messages",
-    columns: "owner, id, request_id, role, content, timestamp, chunk_id, errors",
+    columns: "owner, thread, id, request_id, role, content, timestamp, chunk_id, errors",
 };
 
-pub(super) const OUTBOX: Checked = Checked { table: "outbox", columns: "owner, id, timestamp, message" };
+pub(super) const OUTBOX: Checked =
+    Checked { table: "outbox", columns: "owner, thread, id, timestamp, message" };
+
+pub(super) const THREADS: Checked = Checked {
+    table: "threads",
+    columns: "id, owner, conversation_type, is_main, title, created_at, last_message_at",
+};
 
 impl Checked {
     /// What the checksum of a row is, in SQL.

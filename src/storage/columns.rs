@@ -10,7 +10,7 @@ use std::{
 
 use duologue_actors::{
     ports::StoreError,
-    protocol::{GlobalId, MessageId, RequestId, Role, UserId},
+    protocol::{ConversationType, GlobalId, MessageId, RequestId, Role, ThreadId, UserId},
 };
 use rusqlite::{
     Connection, ErrorCode, Params, Row, ToSql,
@@ -32,6 +32,13 @@ pub(super) struct Id(pub Uuid);
 /// A user's number. SQLite's integers are signed: the upper half of the numbers is stored as negative.
 #[derive(Clone, Copy)]
 pub(super) struct Owner(pub UserId);
+
+/// A thread's number.
+#[derive(Clone, Copy)]
+pub(super) struct Number(pub ThreadId);
+
+/// A type of threads by its name.
+pub(super) struct Kind(pub ConversationType);
 
 /// A global id as people write it.
 pub(super) struct Global(pub GlobalId);
@@ -105,6 +112,14 @@ fn is_unreadable(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code().is_none()
 }
 
+/// The beginning of a text.
+pub(super) fn first_characters(text: &str, most: usize) -> &str {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => text.get(..end).unwrap_or(text),
+        None => text,
+    }
+}
+
 /// A bound, as SQL takes one.
 pub(super) fn count(most: usize) -> i64 {
     i64::try_from(most).unwrap_or(i64::MAX)
@@ -164,6 +179,30 @@ impl ToSql for Owner {
 impl FromSql for Owner {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         Ok(Self(UserId(value.as_i64()?.cast_unsigned())))
+    }
+}
+
+impl ToSql for Number {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.0.cast_signed().into())
+    }
+}
+
+impl FromSql for Number {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Ok(Self(ThreadId(value.as_i64()?.cast_unsigned())))
+    }
+}
+
+impl ToSql for Kind {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.name().into())
+    }
+}
+
+impl FromSql for Kind {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        ConversationType::named(value.as_str()?).map(Self).ok_or_else(unreadable::<ConversationType>)
     }
 }
 
@@ -231,6 +270,17 @@ mod tests {
     #[case(u64::MAX)]
     fn every_user_number_comes_back(#[case] number: u64) {
         assert_eq!(there_and_back::<Owner>(Owner(UserId(number))).0, UserId(number));
+    }
+
+    #[rstest::rstest]
+    #[case("", 3, "")]
+    #[case("abc", 3, "abc")]
+    #[case("abcd", 3, "abc")]
+    #[case("äöüß", 3, "äöü")]
+    #[case("a👍🏽b", 2, "a👍")]
+    #[case("abc", 0, "")]
+    fn a_text_is_cut_after_so_many_characters(#[case] text: &str, #[case] most: usize, #[case] cut: &str) {
+        assert_eq!(first_characters(text, most), cut);
     }
 
     #[test]

@@ -1,143 +1,127 @@
-//! The statements of the conversations. The owner is part of every key: no statement reaches a message
-//! without naming whose it is.
+//! The statements of the conversations: what is in the threads, or waits to be brought to where they are kept. The
+//! owner is part of every key: no statement reaches a message without naming whose it is.
 
 use std::{sync::LazyLock, time::SystemTime};
 
 use duologue_actors::{
     ports::ConversationLimits,
-    protocol::{ChatMessage, MessageId, RequestId, UserId},
+    protocol::{ChatMessage, MessageId, RequestId, ThreadChoice, ThreadId, UserId},
 };
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, Row, named_params};
 
 use super::{
     checksum::MESSAGES,
-    columns::{Id, Json, Nanoseconds, Owner, Speaker, check_intact, count, readable},
+    columns::{
+        Id, Json, Nanoseconds, Number, Owner, Speaker, check_intact, count, first_characters, readable,
+    },
+    outbox, threads,
 };
 
-static INSERT: LazyLock<String> = LazyLock::new(|| MESSAGES.insert());
-static NEWEST_FIRST: LazyLock<String> =
-    LazyLock::new(|| format!("{} WHERE owner = ?1 ORDER BY position DESC LIMIT ?2", MESSAGES.select()));
+// Without a condition, ON CONFLICT would be taken for that of a join.
+static INSERT: LazyLock<String> =
+    LazyLock::new(|| format!("{} WHERE true ON CONFLICT (owner, id) DO NOTHING", MESSAGES.insert()));
+static NEWEST_FIRST: LazyLock<String> = LazyLock::new(|| {
+    format!("{} WHERE owner = ?1 AND thread = ?2 ORDER BY position DESC LIMIT ?3", MESSAGES.select())
+});
 
-/// Adds a message and restarts the expiry; a message that is there already changes nothing.
-pub(super) fn append(
-    connection: &Connection,
-    limits: &ConversationLimits,
-    owner: UserId,
-    message: &ChatMessage,
-) -> rusqlite::Result<()> {
-    if is_there(connection, owner, message.id)? {
-        return Ok(());
-    }
-    // Whoever comes back after the expiry starts anew, also when nothing has cleared the old messages yet.
-    if expired(connection, limits, owner, message.timestamp)? {
-        forget(connection, owner)?;
-    }
-    connection
-        .prepare_cached(
-            "INSERT INTO conversations (owner, last_message_at) VALUES (?1, ?2)
-             ON CONFLICT (owner) DO UPDATE
-             SET last_message_at = max(last_message_at, excluded.last_message_at)",
-        )?
-        .execute((Owner(owner), Nanoseconds(message.timestamp)))?;
-    insert(connection, limits, owner, message)?;
-    trim(connection, limits, owner)
+/// Where new messages go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shelf {
+    /// They stay here.
+    Messages,
+    /// They are on their way to another store.
+    Outbox,
 }
 
-/// The owner's newest messages, oldest first; none after the expiry.
+impl Shelf {
+    fn insert(
+        self,
+        connection: &Connection,
+        owner: UserId,
+        thread_id: ThreadId,
+        message: &ChatMessage,
+    ) -> rusqlite::Result<bool> {
+        match self {
+            Self::Messages => insert(connection, owner, thread_id, message),
+            Self::Outbox => outbox::insert(connection, owner, thread_id, message),
+        }
+    }
+
+    /// Of each thread only as many stay as a conversation keeps: the older ones would be trimmed elsewhere all the
+    /// same.
+    fn trim(self) -> &'static str {
+        match self {
+            Self::Messages => {
+                "DELETE FROM messages WHERE owner = ?1 AND thread = ?2 AND position <= (
+                     SELECT position FROM messages WHERE thread = ?2 ORDER BY position DESC LIMIT 1 OFFSET ?3)"
+            }
+            Self::Outbox => {
+                "DELETE FROM outbox WHERE owner = ?1 AND thread = ?2 AND position <= (
+                     SELECT position FROM outbox WHERE thread = ?2 ORDER BY position DESC LIMIT 1 OFFSET ?3)"
+            }
+        }
+    }
+}
+
+/// Adds a message to the thread that is chosen and restarts its expiry; a message that is there already changes
+/// nothing. Returns the thread, `None` when the named one is not there.
+pub(super) fn add(
+    connection: &Connection,
+    limits: &ConversationLimits,
+    shelf: Shelf,
+    owner: UserId,
+    choice: ThreadChoice,
+    mut message: ChatMessage,
+) -> rusqlite::Result<Option<ThreadId>> {
+    let Some(thread_id) = threads::choose(connection, limits, owner, choice, message.timestamp)? else {
+        return Ok(None);
+    };
+    let kept = first_characters(&message.content, limits.content_characters).len();
+    message.content.truncate(kept);
+    if shelf.insert(connection, owner, thread_id, &message)? {
+        threads::note(connection, limits, owner, thread_id, &message)?;
+        let trimmed = (Owner(owner), Number(thread_id), count(limits.messages));
+        connection.prepare_cached(shelf.trim())?.execute(trimmed)?;
+    }
+    Ok(Some(thread_id))
+}
+
+/// The newest messages of the thread that is meant, oldest first; `None` when there is no such thread.
 pub(super) fn messages(
     connection: &Connection,
     limits: &ConversationLimits,
     owner: UserId,
+    choice: ThreadChoice,
     now: SystemTime,
-) -> rusqlite::Result<Vec<ChatMessage>> {
-    if expired(connection, limits, owner, now)? {
-        return Ok(Vec::new());
-    }
-    let mut newest_first =
-        readable(connection, &NEWEST_FIRST, (Owner(owner), count(limits.messages)), chat_message)?;
-    newest_first.reverse();
-    Ok(newest_first)
-}
-
-/// Forgets conversations that have expired, at most so many; returns how many.
-pub(super) fn forget_expired(
-    connection: &Connection,
-    limits: &ConversationLimits,
-    now: SystemTime,
-    most: usize,
-) -> rusqlite::Result<usize> {
-    let Some(oldest_kept) = now.checked_sub(limits.expiry) else {
-        return Ok(0);
+) -> rusqlite::Result<Option<Vec<ChatMessage>>> {
+    let Some(kept) = threads::find(connection, limits, owner, choice, now)? else {
+        return Ok(None);
     };
-    connection
-        .prepare_cached(
-            "DELETE FROM conversations WHERE owner IN (
-                 SELECT owner FROM conversations WHERE last_message_at < ?1 ORDER BY last_message_at LIMIT ?2)",
-        )?
-        .execute((Nanoseconds(oldest_kept), count(most)))
-}
-
-fn is_there(connection: &Connection, owner: UserId, id: MessageId) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached("SELECT 1 FROM messages WHERE owner = ?1 AND id = ?2")?
-        .exists((Owner(owner), Id::from(id)))
-}
-
-fn expired(
-    connection: &Connection,
-    limits: &ConversationLimits,
-    owner: UserId,
-    now: SystemTime,
-) -> rusqlite::Result<bool> {
-    let last: Option<Nanoseconds> = connection
-        .prepare_cached("SELECT last_message_at FROM conversations WHERE owner = ?1")?
-        .query_row([Owner(owner)], |row| row.get(0))
-        .optional()?;
-    // A clock that was set back makes no message older than it is.
-    Ok(last.is_some_and(|last| now.duration_since(last.0).is_ok_and(|age| age > limits.expiry)))
-}
-
-fn forget(connection: &Connection, owner: UserId) -> rusqlite::Result<()> {
-    // Its messages go with it.
-    connection.prepare_cached("DELETE FROM conversations WHERE owner = ?1")?.execute([Owner(owner)])?;
-    Ok(())
+    let meant = (Owner(owner), Number(kept.thread.id), count(limits.messages));
+    let mut newest_first = readable(connection, &NEWEST_FIRST, meant, chat_message)?;
+    newest_first.reverse();
+    Ok(Some(newest_first))
 }
 
 fn insert(
     connection: &Connection,
-    limits: &ConversationLimits,
     owner: UserId,
+    thread_id: ThreadId,
     message: &ChatMessage,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached(&INSERT)?;
-    statement.execute(named_params! {
+    let inserted = statement.execute(named_params! {
         ":owner": Owner(owner),
+        ":thread": Number(thread_id),
         ":id": Id::from(message.id),
         ":request_id": Id::from(message.request_id),
         ":role": Speaker(message.role),
-        ":content": first_characters(&message.content, limits.content_characters),
+        ":content": message.content,
         ":timestamp": Nanoseconds(message.timestamp),
         ":chunk_id": message.chunk_id,
         ":errors": Json(&message.errors),
     })?;
-    Ok(())
-}
-
-fn trim(connection: &Connection, limits: &ConversationLimits, owner: UserId) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "DELETE FROM messages WHERE owner = ?1 AND position <= (
-                 SELECT position FROM messages WHERE owner = ?1 ORDER BY position DESC LIMIT 1 OFFSET ?2)",
-        )?
-        .execute((Owner(owner), count(limits.messages)))?;
-    Ok(())
-}
-
-pub(super) fn first_characters(text: &str, most: usize) -> &str {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => text.get(..end).unwrap_or(text),
-        None => text,
-    }
+    Ok(inserted > 0)
 }
 
 pub(super) fn chat_message(row: &Row<'_>) -> rusqlite::Result<ChatMessage> {
@@ -145,6 +129,7 @@ pub(super) fn chat_message(row: &Row<'_>) -> rusqlite::Result<ChatMessage> {
     Ok(ChatMessage {
         id: MessageId(row.get::<_, Id>("id")?.0),
         request_id: RequestId::from(row.get::<_, Id>("request_id")?.0),
+        thread_id: Some(row.get::<_, Number>("thread")?.0),
         role: row.get::<_, Speaker>("role")?.0,
         content: row.get("content")?,
         timestamp: row.get::<_, Nanoseconds>("timestamp")?.0,
@@ -167,8 +152,10 @@ mod tests {
     use crate::storage::{journal::at, schema::in_memory};
 
     const LIMITS: ConversationLimits = ConversationLimits {
+        threads: 100,
         messages: 50,
         content_characters: 20_000,
+        title_characters: 100,
         expiry: Duration::from_secs(3 * 24 * 60 * 60),
     };
     const ALICE: UserId = UserId(2);
@@ -179,6 +166,7 @@ mod tests {
         ChatMessage {
             id: MessageId::new(),
             request_id: RequestId::new(),
+            thread_id: None,
             role: Role::User,
             content: content.to_owned(),
             timestamp: at(second),
@@ -187,13 +175,25 @@ mod tests {
         }
     }
 
+    fn add_to(
+        connection: &Connection,
+        owner: UserId,
+        choice: ThreadChoice,
+        message: &ChatMessage,
+    ) -> Option<ThreadId> {
+        super::add(connection, &LIMITS, Shelf::Messages, owner, choice, message.clone()).unwrap()
+    }
+
     fn add(connection: &Connection, owner: UserId, message: &ChatMessage) {
-        append(connection, &LIMITS, owner, message).unwrap();
+        add_to(connection, owner, ThreadChoice::Legacy, message).unwrap();
+    }
+
+    fn read(connection: &Connection, owner: UserId, now: SystemTime) -> Vec<ChatMessage> {
+        messages(connection, &LIMITS, owner, ThreadChoice::Legacy, now).unwrap().unwrap_or_default()
     }
 
     fn contents(connection: &Connection, owner: UserId, now: SystemTime) -> Vec<String> {
-        let found = messages(connection, &LIMITS, owner, now).unwrap();
-        found.into_iter().map(|message| message.content).collect()
+        read(connection, owner, now).into_iter().map(|message| message.content).collect()
     }
 
     fn rows(connection: &Connection) -> i64 {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_of_a_message_comes_back() {
+    fn every_field_of_a_message_comes_back_with_its_thread() {
         let connection = in_memory();
         let question = a_message(1, "why?");
         let answer = ChatMessage { role: Role::Assistant, chunk_id: Some(u32::MAX), ..a_message(2, "42") };
@@ -213,19 +213,23 @@ mod tests {
         for message in [&question, &answer, &failed] {
             add(&connection, ALICE, message);
         }
-        assert_eq!(messages(&connection, &LIMITS, ALICE, at(3)).unwrap(), [question, answer, failed]);
+        let thread_id = threads::list(&connection, &LIMITS, ALICE, at(3)).unwrap()[0].id;
+        let kept = [question, answer, failed].map(|it| ChatMessage { thread_id: Some(thread_id), ..it });
+        assert_eq!(read(&connection, ALICE, at(3)), kept);
     }
 
     #[test]
-    fn of_fifty_one_messages_the_last_fifty_are_kept() {
+    fn of_fifty_one_messages_of_a_thread_the_last_fifty_are_kept() {
         let connection = in_memory();
+        let quick = ThreadChoice::OfType(duologue_actors::protocol::ConversationType::DuoQuickChat);
         add(&connection, MALLORY, &a_message(0, "someone else's"));
+        add_to(&connection, ALICE, quick, &a_message(0, "of another thread")).unwrap();
         for number in 1..=51 {
             add(&connection, ALICE, &a_message(number, &number.to_string()));
         }
         let expected: Vec<_> = (2..=51).map(|number| number.to_string()).collect();
         assert_eq!(contents(&connection, ALICE, at(51)), expected);
-        assert_eq!(rows(&connection), 51, "the fifty and the other user's one");
+        assert_eq!(rows(&connection), 52, "the fifty, the other user's one and the other thread's");
     }
 
     #[test]
@@ -262,6 +266,7 @@ mod tests {
         let later = at(1) + LIMITS.expiry;
         add(&connection, ALICE, &ChatMessage { timestamp: later, ..a_message(0, "new") });
         assert_eq!(contents(&connection, ALICE, later), ["new"]);
+        assert_eq!(rows(&connection), 1);
     }
 
     #[test]
@@ -270,8 +275,8 @@ mod tests {
         add(&connection, ALICE, &a_message(0, "old"));
         add(&connection, ALICE, &a_message(1, "old too"));
         add(&connection, MALLORY, &a_message(2, "newer"));
-        assert_eq!(forget_expired(&connection, &LIMITS, at(1) + LIMITS.expiry, 10).unwrap(), 0);
-        assert_eq!(forget_expired(&connection, &LIMITS, at(2) + LIMITS.expiry, 10).unwrap(), 1);
+        let forget = |now| threads::forget_expired(&connection, &LIMITS, now, 10).unwrap();
+        assert_eq!((forget(at(1) + LIMITS.expiry), forget(at(2) + LIMITS.expiry)), (0, 1));
         assert_eq!(rows(&connection), 1);
         assert_eq!(contents(&connection, MALLORY, at(2)), ["newer"]);
     }
@@ -289,24 +294,25 @@ mod tests {
     }
 
     #[test]
+    fn a_message_for_a_thread_that_is_gone_or_somebody_elses_is_added_nowhere() {
+        let connection = in_memory();
+        add(&connection, ALICE, &a_message(1, "alice's"));
+        let hers = threads::list(&connection, &LIMITS, ALICE, at(1)).unwrap()[0].id;
+        let named = |id| ThreadChoice::of(Some(id));
+        assert_eq!(add_to(&connection, MALLORY, named(hers), &a_message(2, "a guess")), None);
+        assert_eq!(add_to(&connection, ALICE, named(ThreadId(1)), &a_message(2, "late")), None);
+        assert_eq!(messages(&connection, &LIMITS, MALLORY, named(hers), at(2)).unwrap(), None);
+        assert_eq!(rows(&connection), 1);
+    }
+
+    #[test]
     fn a_lowered_limit_counts_for_what_is_there_already() {
         let connection = in_memory();
         for number in 1..=5 {
             add(&connection, ALICE, &a_message(number, &number.to_string()));
         }
         let two = ConversationLimits { messages: 2, ..LIMITS };
-        let found = messages(&connection, &two, ALICE, at(5)).unwrap();
+        let found = messages(&connection, &two, ALICE, ThreadChoice::Legacy, at(5)).unwrap().unwrap();
         assert_eq!(found.iter().map(|message| &*message.content).collect::<Vec<_>>(), ["4", "5"]);
-    }
-
-    #[rstest::rstest]
-    #[case("", 3, "")]
-    #[case("abc", 3, "abc")]
-    #[case("abcd", 3, "abc")]
-    #[case("äöüß", 3, "äöü")]
-    #[case("a👍🏽b", 2, "a👍")]
-    #[case("abc", 0, "")]
-    fn a_text_is_cut_after_so_many_characters(#[case] text: &str, #[case] most: usize, #[case] cut: &str) {
-        assert_eq!(first_characters(text, most), cut);
     }
 }

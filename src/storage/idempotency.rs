@@ -3,30 +3,33 @@
 use std::time::SystemTime;
 
 use duologue_actors::{
-    ports::{AcceptedRecord, IdempotencyKey, KeyUse},
+    ports::{AcceptedRecord, IdempotencyKey, Taken},
     protocol::{RequestId, UserId},
 };
 use rusqlite::{Connection, OptionalExtension};
 
-use super::columns::{Id, Nanoseconds, Owner, count};
+use super::columns::{Id, Nanoseconds, Number, Owner, count};
 
-/// What the key says about a request of `owner`.
+/// What becomes of a request of `owner` by its key alone; `None` when the key is new.
 pub(super) fn look_up(
     connection: &Connection,
     owner: UserId,
     key: &IdempotencyKey,
-) -> rusqlite::Result<KeyUse> {
-    let used: Option<(Vec<u8>, Id)> = connection
-        .prepare_cached("SELECT fingerprint, request_id FROM idempotency_keys WHERE owner = ?1 AND key = ?2")?
-        .query_row((Owner(owner), &key.key), |row| Ok((row.get(0)?, row.get(1)?)))
+) -> rusqlite::Result<Option<Taken>> {
+    let used: Option<(Vec<u8>, Id, Option<Number>)> = connection
+        .prepare_cached(
+            "SELECT fingerprint, request_id, thread FROM idempotency_keys WHERE owner = ?1 AND key = ?2",
+        )?
+        .query_row((Owner(owner), &key.key), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    match used {
-        Some((fingerprint, Id(id))) if fingerprint == key.fingerprint => {
-            Ok(KeyUse::Repeats(RequestId::from(id)))
+    Ok(used.map(|(fingerprint, Id(id), thread)| {
+        let (request_id, thread_id) = (RequestId::from(id), thread.map(|number| number.0));
+        if fingerprint == key.fingerprint {
+            Taken::Repeats { request_id, thread_id }
+        } else {
+            Taken::Conflicts
         }
-        Some(_) => Ok(KeyUse::Conflicts),
-        None => Ok(KeyUse::First),
-    }
+    }))
 }
 
 /// From now on the key stands for this request.
@@ -37,14 +40,15 @@ pub(super) fn take(
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO idempotency_keys (owner, key, fingerprint, request_id, used_at)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO idempotency_keys (owner, key, fingerprint, request_id, thread, used_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute((
             Owner(record.owner),
             &key.key,
             key.fingerprint,
             Id::from(record.request_id),
+            record.thread_id.map(Number),
             Nanoseconds(record.accepted_at),
         ))?;
     Ok(())
@@ -77,12 +81,16 @@ mod tests {
         connection: &Connection,
         record: &AcceptedRecord,
         key: &IdempotencyKey,
-    ) -> rusqlite::Result<KeyUse> {
-        let key_use = look_up(connection, record.owner, key)?;
-        if key_use == KeyUse::First {
+    ) -> rusqlite::Result<Option<Taken>> {
+        let known = look_up(connection, record.owner, key)?;
+        if known.is_none() {
             take(connection, record, key)?;
         }
-        Ok(key_use)
+        Ok(known)
+    }
+
+    fn repeats(record: &AcceptedRecord) -> Option<Taken> {
+        Some(Taken::Repeats { request_id: record.request_id, thread_id: record.thread_id })
     }
 
     fn key(name: &str, body: u8) -> IdempotencyKey {
@@ -90,12 +98,12 @@ mod tests {
     }
 
     #[test]
-    fn the_same_key_with_the_same_body_is_the_first_request() {
+    fn the_same_key_with_the_same_body_is_the_first_request_in_its_thread() {
         let connection = in_memory();
         let [first, second] = [1, 2].map(an_accepted);
-        assert_eq!(use_key(&connection, &first, &key("k", 1)).unwrap(), KeyUse::First);
-        assert_eq!(use_key(&connection, &second, &key("k", 1)).unwrap(), KeyUse::Repeats(first.request_id));
-        assert_eq!(use_key(&connection, &second, &key("other", 1)).unwrap(), KeyUse::First);
+        assert_eq!(use_key(&connection, &first, &key("k", 1)).unwrap(), None);
+        assert_eq!(use_key(&connection, &second, &key("k", 1)).unwrap(), repeats(&first));
+        assert_eq!(use_key(&connection, &second, &key("other", 1)).unwrap(), None);
     }
 
     #[test]
@@ -103,8 +111,8 @@ mod tests {
         let connection = in_memory();
         let [first, second] = [1, 2].map(an_accepted);
         use_key(&connection, &first, &key("k", 1)).unwrap();
-        assert_eq!(use_key(&connection, &second, &key("k", 2)).unwrap(), KeyUse::Conflicts);
-        assert_eq!(use_key(&connection, &second, &key("k", 1)).unwrap(), KeyUse::Repeats(first.request_id));
+        assert_eq!(use_key(&connection, &second, &key("k", 2)).unwrap(), Some(Taken::Conflicts));
+        assert_eq!(use_key(&connection, &second, &key("k", 1)).unwrap(), repeats(&first));
     }
 
     #[test]
@@ -113,7 +121,7 @@ mod tests {
         let hers = an_accepted(1);
         let his = AcceptedRecord { owner: UserId(9), ..an_accepted(2) };
         use_key(&connection, &hers, &key("k", 1)).unwrap();
-        assert_eq!(use_key(&connection, &his, &key("k", 2)).unwrap(), KeyUse::First);
+        assert_eq!(use_key(&connection, &his, &key("k", 2)).unwrap(), None);
     }
 
     #[test]
@@ -123,7 +131,7 @@ mod tests {
         use_key(&connection, &old, &key("old", 1)).unwrap();
         use_key(&connection, &new, &key("new", 1)).unwrap();
         assert_eq!(forget_used_before(&connection, at(5), 10).unwrap(), 1);
-        assert_eq!(use_key(&connection, &again, &key("old", 2)).unwrap(), KeyUse::First);
-        assert_eq!(use_key(&connection, &again, &key("new", 1)).unwrap(), KeyUse::Repeats(new.request_id));
+        assert_eq!(use_key(&connection, &again, &key("old", 2)).unwrap(), None);
+        assert_eq!(use_key(&connection, &again, &key("new", 1)).unwrap(), repeats(&new));
     }
 }

@@ -10,13 +10,13 @@ use std::{
 
 use duologue_actors::{
     ports::{AcceptedRecord, Resource, TerminalRecord},
-    protocol::{MessageId, RequestId},
+    protocol::{MessageId, RequestId, ThreadId},
 };
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
     checksum::{ACCEPTED, TERMINALS},
-    columns::{Global, Id, Json, Nanoseconds, Owner, check_intact, count, readable},
+    columns::{Global, Id, Json, Nanoseconds, Number, Owner, check_intact, count, readable},
 };
 
 static INSERT_ACCEPTED: LazyLock<String> = LazyLock::new(|| {
@@ -56,6 +56,7 @@ pub(super) fn accept(connection: &Connection, record: &AcceptedRecord) -> rusqli
         ":resource": record.resource.as_deref().map(Json),
         ":client_subscription_id": record.client_subscription_id,
         ":platform_origin": record.platform_origin,
+        ":thread": record.thread_id.map(Number),
         ":accepted_at": Nanoseconds(record.accepted_at),
         ":deadline": Nanoseconds(record.deadline),
         ":interruptions": record.interruptions,
@@ -64,9 +65,13 @@ pub(super) fn accept(connection: &Connection, record: &AcceptedRecord) -> rusqli
 }
 
 /// Writes how a request ended, unless it has ended before; returns the terminal that stands.
-pub(super) fn end(connection: &Connection, offered: TerminalRecord) -> rusqlite::Result<TerminalRecord> {
+pub(super) fn end(connection: &Connection, mut offered: TerminalRecord) -> rusqlite::Result<TerminalRecord> {
     if let Some(standing) = terminal(connection, offered.request_id)? {
         return Ok(standing);
+    }
+    // Whoever ends a request before its acceptance is known does not know its thread.
+    if offered.thread_id.is_none() {
+        offered.thread_id = accepted_thread(connection, offered.request_id)?;
     }
     let mut statement = connection.prepare_cached(&INSERT_TERMINAL)?;
     statement.execute(named_params! {
@@ -74,7 +79,9 @@ pub(super) fn end(connection: &Connection, offered: TerminalRecord) -> rusqlite:
         ":owner": Owner(offered.owner),
         ":action": offered.action,
         ":resource_id": offered.resource_id.clone().map(Global),
+        ":project_id": offered.project_id.clone().map(Global),
         ":client_subscription_id": offered.client_subscription_id,
+        ":thread": offered.thread_id.map(Number),
         ":outcome": Json(&offered.outcome),
         ":model": offered.model,
         ":message_id": Id::from(offered.message_id),
@@ -84,6 +91,14 @@ pub(super) fn end(connection: &Connection, offered: TerminalRecord) -> rusqlite:
         .prepare_cached("DELETE FROM accepted WHERE request_id = ?1")?
         .execute([Id::from(offered.request_id)])?;
     Ok(offered)
+}
+
+fn accepted_thread(connection: &Connection, id: RequestId) -> rusqlite::Result<Option<ThreadId>> {
+    let thread: Option<Option<Number>> = connection
+        .prepare_cached("SELECT thread FROM accepted WHERE request_id = ?1")?
+        .query_row([Id::from(id)], |row| row.get(0))
+        .optional()?;
+    Ok(thread.flatten().map(|number| number.0))
 }
 
 pub(super) fn terminal(connection: &Connection, id: RequestId) -> rusqlite::Result<Option<TerminalRecord>> {
@@ -135,6 +150,7 @@ pub(super) fn accepted_record(row: &Row<'_>) -> rusqlite::Result<AcceptedRecord>
         resource: row.get::<_, Option<Json<Resource>>>("resource")?.map(|json| Arc::new(json.0)),
         client_subscription_id: row.get("client_subscription_id")?,
         platform_origin: row.get("platform_origin")?,
+        thread_id: thread_id(row)?,
         accepted_at: row.get::<_, Nanoseconds>("accepted_at")?.0,
         deadline: row.get::<_, Nanoseconds>("deadline")?.0,
         interruptions: row.get("interruptions")?,
@@ -148,7 +164,9 @@ pub(super) fn terminal_record(row: &Row<'_>) -> rusqlite::Result<TerminalRecord>
         owner: row.get::<_, Owner>("owner")?.0,
         action: row.get("action")?,
         resource_id: row.get::<_, Option<Global>>("resource_id")?.map(|id| id.0),
+        project_id: row.get::<_, Option<Global>>("project_id")?.map(|id| id.0),
         client_subscription_id: row.get("client_subscription_id")?,
+        thread_id: thread_id(row)?,
         outcome: row.get::<_, Json<_>>("outcome")?.0,
         model: row.get("model")?,
         message_id: MessageId(row.get::<_, Id>("message_id")?.0),
@@ -156,19 +174,23 @@ pub(super) fn terminal_record(row: &Row<'_>) -> rusqlite::Result<TerminalRecord>
     })
 }
 
+fn thread_id(row: &Row<'_>) -> rusqlite::Result<Option<ThreadId>> {
+    Ok(row.get::<_, Option<Number>>("thread")?.map(|number| number.0))
+}
+
 fn request_id(row: &Row<'_>) -> rusqlite::Result<RequestId> {
     Ok(RequestId::from(row.get::<_, Id>("request_id")?.0))
 }
 
 #[cfg(test)]
-pub(super) use self::tests::{a_terminal, an_accepted, at};
+pub(super) use self::tests::{a_terminal, an_accepted, at, plain};
 
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use duologue_actors::{
-        ports::Comment,
+        ports::{Acceptance, Comment, IdempotencyKey},
         protocol::{Failure, GlobalId, Hop, Outcome, UserId},
     };
     use rusqlite::Connection;
@@ -198,10 +220,16 @@ mod tests {
             })),
             client_subscription_id: Some("randomId".to_owned()),
             platform_origin: Some("vs_code_extension".to_owned()),
+            thread_id: Some(ThreadId(1_787_000_000_000_000 + second)),
             accepted_at: at(second),
             deadline: at(second + 120),
             interruptions: 0,
         }
+    }
+
+    /// A request that keeps no conversation, to be accepted.
+    pub fn plain(record: AcceptedRecord, key: Option<IdempotencyKey>) -> Acceptance {
+        Acceptance { record: AcceptedRecord { thread_id: None, ..record }, key, question: None }
     }
 
     /// A completed end of the request, two seconds after it was accepted.
@@ -211,7 +239,9 @@ mod tests {
             owner: record.owner,
             action: record.action.clone(),
             resource_id: record.resource_id.clone(),
+            project_id: record.project_id.clone(),
             client_subscription_id: record.client_subscription_id.clone(),
+            thread_id: record.thread_id,
             outcome: Outcome::Completed { content: content.to_owned() },
             model: Some("embedded/extractive".to_owned()),
             message_id: MessageId::new(),
@@ -233,6 +263,7 @@ mod tests {
             resource: None,
             client_subscription_id: None,
             platform_origin: None,
+            thread_id: None,
             ..an_accepted(2)
         };
         accept(&connection, &full).unwrap();
@@ -264,6 +295,16 @@ mod tests {
         assert_eq!(end(&connection, first.clone()).unwrap(), first);
         assert_eq!(end(&connection, second).unwrap(), first);
         assert_eq!(terminal(&connection, record.request_id).unwrap(), Some(first));
+    }
+
+    #[test]
+    fn the_end_of_a_request_is_in_its_thread_also_when_whoever_ends_it_does_not_know_which() {
+        let connection = in_memory();
+        let record = an_accepted(1);
+        accept(&connection, &record).unwrap();
+        let unaware = TerminalRecord { thread_id: None, ..a_terminal(&record, "42") };
+        assert_eq!(end(&connection, unaware).unwrap().thread_id, record.thread_id);
+        assert_eq!(terminal(&connection, record.request_id).unwrap().unwrap().thread_id, record.thread_id);
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::{path::Path, time::SystemTime};
 
 use duologue_actors::{
     ports::{AcceptedRecord, ConversationLimits, StoreError, TerminalRecord},
-    protocol::{ChatMessage, RequestId, UserId},
+    protocol::{ChatMessage, RequestId, Thread, ThreadChoice, ThreadId, UserId},
 };
 use rusqlite::Connection;
 
-use super::{OpenError, columns::store_error, conversation, damage, file, journal, outbox};
+use super::{OpenError, columns::store_error, conversation, damage, file, journal, outbox, threads};
+use crate::conversation::outbox::OnTheirWay;
 
 /// A store that is looked at.
 pub struct Look {
@@ -59,25 +60,48 @@ impl Look {
         Ok(Self { connection: file::open_to_look(folder)? })
     }
 
-    /// A user's conversation, oldest message first.
+    /// A user's threads, the one with the newest message first.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub fn messages(
+    /// When they cannot be read.
+    pub fn threads(
         &self,
         limits: &ConversationLimits,
         owner: UserId,
         now: SystemTime,
-    ) -> Result<Vec<ChatMessage>, StoreError> {
-        conversation::messages(&self.connection, limits, owner, now).map_err(store_error)
+    ) -> Result<Vec<Thread>, StoreError> {
+        threads::list(&self.connection, limits, owner, now).map_err(store_error)
     }
 
-    /// A user's messages on their way to a conversation that is kept elsewhere, in the order they came.
+    /// The messages of a user's thread, oldest first.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn waiting(&self, owner: UserId) -> Result<Vec<ChatMessage>, StoreError> {
-        outbox::of(&self.connection, owner).map_err(store_error)
+    pub fn messages(
+        &self,
+        limits: &ConversationLimits,
+        owner: UserId,
+        thread_id: ThreadId,
+        now: SystemTime,
+    ) -> Result<Vec<ChatMessage>, StoreError> {
+        let choice = ThreadChoice::of(Some(thread_id));
+        let messages = conversation::messages(&self.connection, limits, owner, choice, now);
+        Ok(messages.map_err(store_error)?.unwrap_or_default())
+    }
+
+    /// The messages of a user's thread on their way to a stream, in the order they came.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn waiting(
+        &self,
+        limits: &ConversationLimits,
+        owner: UserId,
+        thread_id: ThreadId,
+        now: SystemTime,
+    ) -> Result<Option<OnTheirWay>, StoreError> {
+        let choice = ThreadChoice::of(Some(thread_id));
+        outbox::of(&self.connection, limits, owner, choice, now).map_err(store_error)
     }
 
     /// The requests the journal has: first those that are under way, oldest first, then those that have ended.

@@ -1,51 +1,71 @@
 //! The statements of the outbox: messages of conversations that are kept elsewhere, on their way there. The owner
 //! is part of every key, as in the conversations.
 //!
-//! A message is put here in the commit that accepts its request, and taken out when the other store has it. Of each
-//! owner only as many wait as a conversation keeps: the older ones would be trimmed there all the same.
+//! A message is put here in the commit that accepts its request, and taken out when the other store has it. How many
+//! wait of each thread, and for how long, is as for those that stay (`conversation`, `threads`).
 
 use std::{sync::LazyLock, time::SystemTime};
 
 use async_trait::async_trait;
 use duologue_actors::{
     ports::{ConversationLimits, ConversationStore, StoreError},
-    protocol::{ChatMessage, MessageId, UserId},
+    protocol::{ChatMessage, MessageId, Thread, ThreadChoice, ThreadId, UserId},
 };
 use rusqlite::{Connection, Row, named_params};
 
 use super::{
     Storage,
     checksum::OUTBOX,
-    columns::{Id, Json, Nanoseconds, Owner, check_intact, count, readable},
-    conversation,
+    columns::{Id, Json, Nanoseconds, Number, Owner, check_intact, count, readable},
+    conversation::Shelf,
+    threads::{self, Kept},
     writer::Wanted,
 };
-use crate::conversation::outbox::{Outbox, Page, Waiting};
+use crate::conversation::outbox::{OnTheirWay, Outbox, Page, StreamName, Waiting};
 
 // Without a condition, ON CONFLICT would be taken for that of a join.
 static INSERT: LazyLock<String> =
     LazyLock::new(|| format!("{} WHERE true ON CONFLICT (owner, id) DO NOTHING", OUTBOX.insert()));
-static PAGE: LazyLock<String> =
-    LazyLock::new(|| format!("{} WHERE position > ?1 ORDER BY position LIMIT ?2", OUTBOX.select()));
-static OF_OWNER: LazyLock<String> =
-    LazyLock::new(|| format!("{} WHERE owner = ?1 ORDER BY position", OUTBOX.select()));
+static PAGE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT *, {} AS intact, (SELECT is_main FROM threads WHERE threads.id = outbox.thread) AS is_main
+         FROM outbox WHERE position > ?1 ORDER BY position LIMIT ?2",
+        OUTBOX.intact()
+    )
+});
+static OF_THREAD: LazyLock<String> =
+    LazyLock::new(|| format!("{} WHERE owner = ?1 AND thread = ?2 ORDER BY position", OUTBOX.select()));
 
 /// Bytes of messages that are read at a time: no more than one transaction in Redis can take in its time.
 const PAGE_BYTES: usize = 1_048_576;
 
 #[async_trait]
 impl Outbox for Storage {
-    async fn put(&self, owner: UserId, message: ChatMessage) -> Result<(), StoreError> {
-        let limits = self.limits;
-        self.write(Wanted::Always, move |connection| put(connection, &limits, owner, message)).await
+    async fn put(
+        &self,
+        owner: UserId,
+        thread_id: Option<ThreadId>,
+        message: ChatMessage,
+    ) -> Result<Option<ThreadId>, StoreError> {
+        self.add(Shelf::Outbox, owner, thread_id, message).await
+    }
+
+    async fn arrived(&self) {
+        self.arrivals.notified().await;
     }
 
     async fn page(&self, after: i64, most: usize) -> Result<Page, StoreError> {
         self.read(move |connection| page(connection, after, most)).await
     }
 
-    async fn of(&self, owner: UserId) -> Result<Vec<ChatMessage>, StoreError> {
-        self.read(move |connection| of(connection, owner)).await
+    async fn waiting(
+        &self,
+        owner: UserId,
+        thread: ThreadChoice,
+        now: SystemTime,
+    ) -> Result<Option<OnTheirWay>, StoreError> {
+        let limits = self.limits;
+        self.read(move |connection| of(connection, &limits, owner, thread, now)).await
     }
 
     async fn take(&self, written: Vec<(UserId, MessageId)>) -> Result<(), StoreError> {
@@ -56,33 +76,30 @@ impl Outbox for Storage {
         self.read(size).await
     }
 
+    async fn threads(&self, owner: UserId, now: SystemTime) -> Result<Vec<Thread>, StoreError> {
+        ConversationStore::threads(self, owner, now).await
+    }
+
     async fn forget_expired(&self, now: SystemTime) -> Result<u64, StoreError> {
         ConversationStore::forget_expired(self, now).await
     }
 }
 
-/// Adds a message; one that waits already changes nothing.
-fn put(
+/// Adds a message; one that waits already changes nothing. Returns whether it was added.
+pub(super) fn insert(
     connection: &Connection,
-    limits: &ConversationLimits,
     owner: UserId,
-    mut message: ChatMessage,
-) -> rusqlite::Result<()> {
-    let kept = conversation::first_characters(&message.content, limits.content_characters).len();
-    message.content.truncate(kept);
-    connection.prepare_cached(&INSERT)?.execute(named_params! {
+    thread_id: ThreadId,
+    message: &ChatMessage,
+) -> rusqlite::Result<bool> {
+    let inserted = connection.prepare_cached(&INSERT)?.execute(named_params! {
         ":owner": Owner(owner),
+        ":thread": Number(thread_id),
         ":id": Id::from(message.id),
         ":timestamp": Nanoseconds(message.timestamp),
-        ":message": Json(&message),
+        ":message": Json(message),
     })?;
-    connection
-        .prepare_cached(
-            "DELETE FROM outbox WHERE owner = ?1 AND position <= (
-                 SELECT position FROM outbox WHERE owner = ?1 ORDER BY position DESC LIMIT 1 OFFSET ?2)",
-        )?
-        .execute((Owner(owner), count(limits.messages)))?;
-    Ok(())
+    Ok(inserted > 0)
 }
 
 /// The next messages of all owners, in the order they came.
@@ -105,10 +122,22 @@ fn page(connection: &Connection, after: i64, most: usize) -> rusqlite::Result<Pa
     Ok(page)
 }
 
-/// The owner's messages, in the order they came.
-pub(super) fn of(connection: &Connection, owner: UserId) -> rusqlite::Result<Vec<ChatMessage>> {
-    let waiting = readable(connection, &OF_OWNER, [Owner(owner)], waiting)?;
-    Ok(waiting.into_iter().map(|waiting| waiting.message).collect())
+/// The messages of the thread that is meant, in the order they came, and its stream; `None` when there is no such
+/// thread.
+pub(super) fn of(
+    connection: &Connection,
+    limits: &ConversationLimits,
+    owner: UserId,
+    choice: ThreadChoice,
+    now: SystemTime,
+) -> rusqlite::Result<Option<OnTheirWay>> {
+    let Some(Kept { thread, is_main }) = threads::find(connection, limits, owner, choice, now)? else {
+        return Ok(None);
+    };
+    let meant = (Owner(owner), Number(thread.id));
+    let messages = readable(connection, &OF_THREAD, meant, message)?;
+    let stream = StreamName { owner, thread_id: (!is_main).then_some(thread.id) };
+    Ok(Some(OnTheirWay { thread_id: thread.id, stream, messages }))
 }
 
 /// By owner and id: a position can be given to another message once its row is gone.
@@ -126,51 +155,65 @@ fn size(connection: &Connection) -> rusqlite::Result<u64> {
     Ok(size.unsigned_abs())
 }
 
-/// Forgets what waits of conversations that have expired, at most of so many; returns how many messages.
-pub(super) fn forget_expired(
-    connection: &Connection,
-    limits: &ConversationLimits,
-    now: SystemTime,
-    most: usize,
-) -> rusqlite::Result<usize> {
-    let Some(oldest_kept) = now.checked_sub(limits.expiry) else {
-        return Ok(0);
-    };
-    connection
-        .prepare_cached(
-            "DELETE FROM outbox WHERE owner IN (
-                 SELECT owner FROM outbox GROUP BY owner HAVING max(timestamp) < ?1 LIMIT ?2)",
-        )?
-        .execute((Nanoseconds(oldest_kept), count(most)))
+pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<ChatMessage> {
+    check_intact(row)?;
+    let message: ChatMessage = row.get::<_, Json<_>>("message")?.0;
+    Ok(ChatMessage { thread_id: Some(row.get::<_, Number>("thread")?.0), ..message })
 }
 
-pub(super) fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
-    check_intact(row)?;
-    Ok(Waiting { owner: row.get::<_, Owner>("owner")?.0, message: row.get::<_, Json<_>>("message")?.0 })
+fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
+    let message = message(row)?;
+    let thread_id = if row.get("is_main")? { None } else { message.thread_id };
+    let stream = StreamName { owner: row.get::<_, Owner>("owner")?.0, thread_id };
+    Ok(Waiting { stream, message })
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use duologue_actors::protocol::ConversationType;
+
     use super::*;
-    use crate::storage::{conversation::a_message, journal::at, schema::in_memory};
+    use crate::storage::{
+        conversation::{self, a_message},
+        journal::at,
+        schema::in_memory,
+    };
 
     const ALICE: UserId = UserId(2);
     const MALLORY: UserId = UserId(u64::MAX);
 
     const LIMITS: ConversationLimits = ConversationLimits {
+        threads: 100,
         messages: 3,
         content_characters: 5,
+        title_characters: 5,
         expiry: Duration::from_secs(3 * 24 * 60 * 60),
     };
 
+    fn put(
+        connection: &Connection,
+        limits: &ConversationLimits,
+        owner: UserId,
+        choice: ThreadChoice,
+        message: &ChatMessage,
+    ) -> ThreadId {
+        let message = message.clone();
+        conversation::add(connection, limits, Shelf::Outbox, owner, choice, message).unwrap().unwrap()
+    }
+
     fn add(connection: &Connection, owner: UserId, message: &ChatMessage) {
-        put(connection, &LIMITS, owner, message.clone()).unwrap();
+        put(connection, &LIMITS, owner, ThreadChoice::Legacy, message);
+    }
+
+    fn messages(connection: &Connection, owner: UserId) -> Vec<ChatMessage> {
+        let waiting = of(connection, &LIMITS, owner, ThreadChoice::Legacy, at(10)).unwrap();
+        waiting.map(|it| it.messages).unwrap_or_default()
     }
 
     fn contents(connection: &Connection, owner: UserId) -> Vec<String> {
-        of(connection, owner).unwrap().into_iter().map(|message| message.content).collect()
+        messages(connection, owner).into_iter().map(|message| message.content).collect()
     }
 
     #[test]
@@ -181,10 +224,12 @@ mod tests {
             timestamp: at(1) + Duration::from_nanos(123_456_789),
             ..a_message(1, "why?")
         };
-        add(&connection, MALLORY, &message);
-        assert_eq!(of(&connection, MALLORY).unwrap(), std::slice::from_ref(&message));
+        let thread_id = Some(put(&connection, &LIMITS, MALLORY, ThreadChoice::Legacy, &message));
+        let message = ChatMessage { thread_id, ..message };
+        assert_eq!(messages(&connection, MALLORY), std::slice::from_ref(&message));
         let page = page(&connection, 0, 10).unwrap();
-        assert_eq!((page.waiting[0].owner, &page.waiting[0].message), (MALLORY, &message));
+        let stream = StreamName { owner: MALLORY, thread_id: None };
+        assert_eq!(page.waiting, [Waiting { stream, message }]);
         assert_eq!(contents(&connection, ALICE), [""; 0]);
     }
 
@@ -193,7 +238,8 @@ mod tests {
         let connection = in_memory();
         let limits = ConversationLimits { messages: 10, content_characters: PAGE_BYTES, ..LIMITS };
         for number in 1..=5 {
-            put(&connection, &limits, ALICE, a_message(number, &"x".repeat(PAGE_BYTES * 2 / 5))).unwrap();
+            let long = a_message(number, &"x".repeat(PAGE_BYTES * 2 / 5));
+            put(&connection, &limits, ALICE, ThreadChoice::Legacy, &long);
         }
         let (mut after, mut sizes) = (0, Vec::new());
         while let Page { waiting, last: Some(last), .. } = page(&connection, after, 100).unwrap() {
@@ -220,6 +266,25 @@ mod tests {
         }
         assert_eq!(contents(&connection, ALICE), ["3äöüß", "4äöüß", "5äöüß"]);
         assert_eq!(contents(&connection, MALLORY), ["his"]);
+    }
+
+    #[test]
+    fn the_messages_of_each_thread_wait_for_a_stream_of_their_own() {
+        let connection = in_memory();
+        let quick = ThreadChoice::OfType(ConversationType::DuoQuickChat);
+        let thread_id = put(&connection, &LIMITS, ALICE, quick, &a_message(1, "quick"));
+        for number in 2..=5 {
+            add(&connection, ALICE, &a_message(number, &number.to_string()));
+        }
+        assert_eq!(contents(&connection, ALICE), ["3", "4", "5"]);
+        let named = ThreadChoice::of(Some(thread_id));
+        let waiting = of(&connection, &LIMITS, ALICE, named, at(5)).unwrap().unwrap();
+        assert_eq!(waiting.stream, StreamName { owner: ALICE, thread_id: Some(thread_id) });
+        assert_eq!(waiting.messages[0].content, "quick");
+        assert_eq!(of(&connection, &LIMITS, MALLORY, named, at(5)).unwrap(), None);
+        let streams: Vec<_> =
+            page(&connection, 0, 2).unwrap().waiting.into_iter().map(|it| it.stream.thread_id).collect();
+        assert_eq!(streams, [Some(thread_id), None]);
     }
 
     #[test]
@@ -257,13 +322,13 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_expires_with_the_last_message_of_its_owner() {
+    fn what_waits_expires_with_its_thread() {
         let connection = in_memory();
         add(&connection, ALICE, &a_message(1, "old"));
         add(&connection, ALICE, &a_message(3, "new"));
         add(&connection, MALLORY, &a_message(1, "old"));
-        assert_eq!(forget_expired(&connection, &LIMITS, at(1) + LIMITS.expiry, 10).unwrap(), 0);
-        assert_eq!(forget_expired(&connection, &LIMITS, at(2) + LIMITS.expiry, 10).unwrap(), 1);
+        assert_eq!(threads::forget_expired(&connection, &LIMITS, at(1) + LIMITS.expiry, 10).unwrap(), 0);
+        assert_eq!(threads::forget_expired(&connection, &LIMITS, at(2) + LIMITS.expiry, 10).unwrap(), 1);
         assert_eq!((contents(&connection, ALICE).len(), contents(&connection, MALLORY).len()), (2, 0));
     }
 }

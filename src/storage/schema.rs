@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-const MIGRATIONS: [&str; 4] = [TABLES, PROJECT_OF_A_COMMIT, CHECKSUMS_AND_KEYS, OUTBOX];
+const MIGRATIONS: [&str; 5] = [TABLES, PROJECT_OF_A_COMMIT, CHECKSUMS_AND_KEYS, OUTBOX, THREADS];
 pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
 
 /// Version 1. Times are nanoseconds since the epoch, ids 16 bytes, `input`, `resource`, `outcome` and
@@ -107,6 +107,84 @@ const OUTBOX: &str = "
     CREATE INDEX outbox_by_owner ON outbox (owner, position);
 ";
 
+/// Version 5. What was there of a user becomes their main thread, with the moment of its last message as its number.
+/// A checksum is made anew only over a row that was as it had been written.
+const THREADS: &str = "
+    -- The conversations that a user has beside each other. `is_main` is the one that was begun for who named none.
+    CREATE TABLE threads (
+        id                INTEGER PRIMARY KEY NOT NULL,
+        owner             INTEGER NOT NULL,
+        conversation_type TEXT NOT NULL,
+        is_main           INTEGER NOT NULL,
+        title             TEXT,
+        created_at        INTEGER NOT NULL,
+        last_message_at   INTEGER NOT NULL,
+        checksum          INTEGER
+    ) STRICT;
+    CREATE INDEX threads_by_owner ON threads (owner, last_message_at, id);
+    CREATE INDEX threads_by_last_message ON threads (last_message_at);
+    INSERT INTO threads (id, owner, conversation_type, is_main, title, created_at, last_message_at)
+        SELECT max(last / 1000, 0) + row_number() OVER (ORDER BY last, owner), owner, 'duo_chat_legacy', 1, NULL, last, last
+        FROM (SELECT owner, max(last) AS last FROM (
+            SELECT owner, last_message_at AS last FROM conversations UNION ALL SELECT owner, timestamp FROM outbox)
+            GROUP BY owner);
+    UPDATE threads SET checksum = row_checksum(id, owner, conversation_type, is_main, title, created_at, last_message_at);
+
+    -- What has a message in the thread, or its question on the way there, which has its id.
+    ALTER TABLE accepted ADD COLUMN thread INTEGER;
+    UPDATE accepted SET thread = (SELECT id FROM threads WHERE owner = accepted.owner)
+        WHERE EXISTS (SELECT 1 FROM messages WHERE owner = accepted.owner AND request_id = accepted.request_id)
+        OR EXISTS (SELECT 1 FROM outbox WHERE owner = accepted.owner AND id = accepted.request_id);
+    UPDATE accepted SET checksum = CASE WHEN checksum IS row_checksum(request_id, owner, action, input, resource_id,
+            project_id, resource, client_subscription_id, platform_origin, accepted_at, deadline, interruptions)
+        THEN row_checksum(request_id, owner, action, input, resource_id, project_id, resource,
+            client_subscription_id, platform_origin, thread, accepted_at, deadline, interruptions) END;
+    ALTER TABLE terminals ADD COLUMN project_id TEXT;
+    ALTER TABLE terminals ADD COLUMN thread INTEGER;
+    UPDATE terminals SET thread = (SELECT id FROM threads WHERE owner = terminals.owner)
+        WHERE EXISTS (SELECT 1 FROM messages WHERE owner = terminals.owner AND request_id = terminals.request_id)
+        OR EXISTS (SELECT 1 FROM outbox WHERE owner = terminals.owner AND id = terminals.request_id);
+    UPDATE terminals SET checksum = CASE WHEN checksum IS row_checksum(request_id, owner, action, resource_id,
+            client_subscription_id, outcome, model, message_id, ended_at)
+        THEN row_checksum(request_id, owner, action, resource_id, project_id, client_subscription_id, thread, outcome,
+            model, message_id, ended_at) END;
+    ALTER TABLE idempotency_keys ADD COLUMN thread INTEGER;
+
+    -- A message is in a thread, and goes with it.
+    CREATE TABLE messages_of_threads (
+        position   INTEGER PRIMARY KEY NOT NULL,
+        owner      INTEGER NOT NULL,
+        thread     INTEGER NOT NULL REFERENCES threads (id) ON DELETE CASCADE,
+        id         BLOB NOT NULL,
+        request_id BLOB NOT NULL,
+        role       TEXT NOT NULL,
+        content    TEXT NOT NULL,
+        timestamp  INTEGER NOT NULL,
+        chunk_id   INTEGER,
+        errors     TEXT NOT NULL,
+        checksum   INTEGER,
+        UNIQUE (owner, id)
+    ) STRICT;
+    INSERT INTO messages_of_threads SELECT position, messages.owner, threads.id, messages.id, request_id, role, content,
+            timestamp, chunk_id, errors,
+            CASE WHEN messages.checksum IS row_checksum(messages.owner, messages.id, request_id, role, content,
+                timestamp, chunk_id, errors)
+            THEN row_checksum(messages.owner, threads.id, messages.id, request_id, role, content, timestamp, chunk_id,
+                errors) END
+        FROM messages JOIN threads ON threads.owner = messages.owner;
+    DROP TABLE messages;
+    DROP TABLE conversations;
+    ALTER TABLE messages_of_threads RENAME TO messages;
+    CREATE INDEX messages_by_thread ON messages (thread, position);
+
+    DROP INDEX outbox_by_owner;
+    ALTER TABLE outbox ADD COLUMN thread INTEGER REFERENCES threads (id) ON DELETE CASCADE;
+    UPDATE outbox SET thread = (SELECT id FROM threads WHERE owner = outbox.owner);
+    UPDATE outbox SET checksum = CASE WHEN checksum IS row_checksum(owner, id, timestamp, message)
+        THEN row_checksum(owner, thread, id, timestamp, message) END;
+    CREATE INDEX outbox_by_thread ON outbox (thread, position);
+";
+
 /// How many migrations a file has seen.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
@@ -121,10 +199,14 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
 pub(super) fn migrate_to(connection: &mut Connection, wanted: u32) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = version(&transaction)?;
+    if done >= wanted {
+        // Nothing is written: what cannot be opened after this is left as it was found.
+        return Ok(());
+    }
     for (_, migration) in (0..wanted).zip(MIGRATIONS).skip_while(|(number, _)| *number < done) {
         transaction.execute_batch(migration)?;
     }
-    transaction.pragma_update(None, "user_version", wanted.max(done))?;
+    transaction.pragma_update(None, "user_version", wanted)?;
     transaction.commit()
 }
 
@@ -144,11 +226,15 @@ mod tests {
 
     use duologue_actors::{
         ports::{ConversationLimits, ConversationStore, Journal},
-        protocol::{Outcome, Role, UserId},
+        protocol::{ConversationType, Outcome, Role, ThreadChoice, UserId},
     };
 
     use super::*;
-    use crate::{config::StorageConfig, conversation::outbox::Outbox, storage::Storage};
+    use crate::{
+        config::StorageConfig,
+        conversation::outbox::Outbox,
+        storage::{Shelf, Storage},
+    };
 
     /// A data folder that a server of this version left behind when it was killed with requests under way. The
     /// write-ahead log is beside the database, as it was.
@@ -168,7 +254,7 @@ mod tests {
         for left_behind in 1..=VERSION {
             let folder = left_by(left_behind);
             let config = StorageConfig::in_folder(folder.path());
-            let storage = Storage::open(&config, ConversationLimits::default()).unwrap();
+            let storage = Storage::open(&config, ConversationLimits::default(), Shelf::Messages).unwrap();
             assert_eq!(storage.damage(), None, "version {left_behind}");
 
             let unfinished = storage.take_unfinished().await.unwrap();
@@ -185,17 +271,31 @@ mod tests {
                 assert!(matches!(terminal.outcome, Outcome::Completed { .. }), "{terminal:?}");
                 assert_eq!(terminal.model.as_deref(), Some("embedded/extractive"));
             }
+            let now = ended.last().unwrap().ended_at;
+            let threads = ConversationStore::threads(&storage, UserId(2), now).await.unwrap();
+            let of_type = |of| threads.iter().filter(move |thread| thread.conversation_type == of);
+            let legacy: Vec<_> = of_type(ConversationType::DuoChatLegacy).map(|thread| thread.id).collect();
+            assert_eq!(legacy.len(), 1, "version {left_behind}");
+            let chats = ended.iter().filter(|terminal| terminal.action == "chat");
+            let chats: Vec<_> = chats.filter_map(|terminal| terminal.thread_id).collect();
+            assert!(chats.contains(&legacy[0]), "version {left_behind}");
+            assert!(threads.iter().all(|thread| chats.contains(&thread.id)), "version {left_behind}");
+            if left_behind >= 5 {
+                let quick = of_type(ConversationType::DuoQuickChat).next().unwrap();
+                assert_eq!(quick.title.as_deref(), Some("What is a licence?"));
+                let choice = ThreadChoice::of(Some(quick.id));
+                assert_eq!(storage.messages(UserId(2), choice, now).await.unwrap().unwrap().len(), 2);
+            }
             if left_behind >= 4 {
-                let waiting = storage.of(UserId(2)).await.unwrap();
-                let questions = waiting.iter().filter(|message| message.role == Role::User);
+                let waiting = storage.waiting(UserId(2), ThreadChoice::Legacy, now).await.unwrap().unwrap();
+                let questions = waiting.messages.iter().filter(|message| message.role == Role::User);
                 let questions: Vec<&str> = questions.map(|message| &*message.content).collect();
                 assert_eq!(questions, ["What is merged when?"], "version {left_behind}");
             }
-            let now = ended.last().unwrap().ended_at;
-            let messages = storage.messages(UserId(2), now).await.unwrap();
+            let messages = storage.messages(UserId(2), ThreadChoice::Legacy, now).await.unwrap().unwrap();
             assert_eq!(
-                messages.iter().map(|message| message.role).collect::<Vec<_>>(),
-                [Role::User, Role::Assistant]
+                messages.iter().map(|message| (message.role, message.thread_id)).collect::<Vec<_>>(),
+                [Role::User, Role::Assistant].map(|role| (role, Some(legacy[0])))
             );
             assert_eq!(messages[0].content, "What is a unit primitive?");
         }

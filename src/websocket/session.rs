@@ -80,7 +80,7 @@ impl Session {
             keepalive: Keepalive::new(Timing::from(config), now),
             pulse: None,
             writer: Writer::new(session, config.stalled_send()),
-            subscriptions: Subscriptions::default(),
+            subscriptions: Subscriptions::new(config.read_batch_bytes),
             operations: Operations::new(shared.graphql.clone(), max_waiting_bytes),
             verifying: None,
             caller: None,
@@ -197,22 +197,22 @@ impl Session {
             Err(response) => return self.refuse(&id, Refused::Document(response)).await,
         };
         let after = prepared.after.or_else(|| self.machine.resumes(&prepared.filter));
-        let subscribed = self.shared.entrance.subscribe_after(prepared.filter.clone(), after).await;
-        let subscription = match subscribed {
-            Ok(subscription) => subscription,
+        let (known, filter) = (caller.known(), prepared.filter.clone());
+        let reader = match self.shared.entrance.subscribe_after(known, filter, after).await {
+            Ok(reader) => reader,
             Err(failure) => return self.refuse(&id, Refused::NotTaken(failure)).await,
         };
-        let first = prepared.first(&subscription);
+        let first = prepared.first(&reader);
         let dialect = self.machine.dialect();
         let (said, envelope) = (dialect.subscribed(&id, &first), dialect.envelope(&id));
         self.send(said).await?;
-        self.subscriptions.put(Entry::new(id, envelope, prepared, subscription));
+        self.subscriptions.put(Entry::new(id, envelope, prepared, reader));
         Ok(())
     }
 
     /// Writes what a subscription has, up to one batch, and lets the next one have its turn.
     async fn stream(&mut self, mut entry: Entry) -> Step {
-        let events = entry.read(self.shared.config.read_batch_bytes);
+        let events = entry.news();
         if entry.has_hole() {
             let failure =
                 Failure::new(Code::Overloaded, Hop::Broadcaster, "Messages were lost: subscribe again.");
@@ -224,11 +224,12 @@ impl Session {
             let payload = entry.prepared.render(&event).await;
             self.writer.text(entry.envelope.text(&payload)).await?;
             match event.kind {
-                EventKind::Final => {
+                // Whoever was told that it is withheld has not received it.
+                EventKind::Final if !event.is_withheld => {
                     tracing::debug!(request_id = %event.request_id(), "final written");
                     self.keepalive.wrote_final(event.request_id(), Instant::now());
                 }
-                EventKind::Echo | EventKind::Restart | EventKind::Chunk => {
+                EventKind::Echo | EventKind::Restart | EventKind::Chunk | EventKind::Final => {
                     self.keepalive.wrote(Instant::now())
                 }
             }

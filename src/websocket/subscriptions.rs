@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use duologue_actors::broadcaster::{Event, Subscription};
+use duologue_actors::{broadcaster::Event, entrance::Reader};
 use futures::{
     FutureExt, StreamExt,
     future::{AbortHandle, Abortable, LocalBoxFuture},
@@ -20,14 +20,15 @@ pub struct Entry {
     pub id: OperationId,
     pub envelope: Envelope,
     pub prepared: Prepared,
-    subscription: Subscription,
-    /// Whether everything there was has been read.
-    caught_up: bool,
+    reader: Reader,
+    /// Read, and to be written.
+    news: Vec<Arc<Event>>,
     _counted: Counted,
 }
 
-#[derive(Default)]
 pub struct Subscriptions {
+    /// How much one of them reads at a time.
+    batch_bytes: usize,
     waiting: FuturesUnordered<Abortable<LocalBoxFuture<'static, Entry>>>,
     handles: HashMap<OperationId, AbortHandle>,
 }
@@ -37,38 +38,46 @@ struct Counted;
 
 impl Entry {
     #[must_use]
-    pub fn new(id: OperationId, envelope: Envelope, prepared: Prepared, subscription: Subscription) -> Self {
-        Self { id, envelope, prepared, subscription, caught_up: false, _counted: Counted::new() }
+    pub fn new(id: OperationId, envelope: Envelope, prepared: Prepared, reader: Reader) -> Self {
+        Self { id, envelope, prepared, reader, news: Vec::new(), _counted: Counted::new() }
     }
 
-    /// The next events, in order; none when there are no more for now.
-    pub fn read(&mut self, max_bytes: usize) -> Vec<Arc<Event>> {
-        let events = self.subscription.read(max_bytes);
-        self.caught_up = events.is_empty();
-        events
+    /// The next events, in order.
+    pub fn news(&mut self) -> Vec<Arc<Event>> {
+        std::mem::take(&mut self.news)
     }
 
     /// Whether something it had not read yet is gone. Said plainly to the client, never passed over.
     #[must_use]
     pub fn has_hole(&self) -> bool {
-        self.subscription.has_hole()
+        self.reader.has_hole()
     }
 
-    /// Resolves when there may be something to read.
-    async fn with_news(mut self) -> Self {
-        if self.caught_up {
-            self.subscription.changed().await;
+    /// Resolves when there is something to write. Whatever is asked meanwhile, such as whether its reader may still
+    /// have it, holds up this subscription alone.
+    async fn with_news(mut self, batch_bytes: usize) -> Self {
+        loop {
+            self.news = self.reader.read(batch_bytes).await;
+            if !self.news.is_empty() || self.has_hole() {
+                return self;
+            }
+            self.reader.changed().await;
         }
-        self
     }
 }
 
 impl Subscriptions {
+    #[must_use]
+    pub fn new(batch_bytes: usize) -> Self {
+        Self { batch_bytes, waiting: FuturesUnordered::new(), handles: HashMap::new() }
+    }
+
     /// Adds a subscription, or puts one back at the end of the line.
     pub fn put(&mut self, entry: Entry) {
         let (handle, registration) = AbortHandle::new_pair();
         self.handles.insert(entry.id.clone(), handle);
-        self.waiting.push(Abortable::new(entry.with_news().boxed_local(), registration));
+        let news = entry.with_news(self.batch_bytes).boxed_local();
+        self.waiting.push(Abortable::new(news, registration));
     }
 
     /// Forgets a subscription; `false` when there is none with this id.
@@ -76,7 +85,7 @@ impl Subscriptions {
         self.handles.remove(id).map(|handle| handle.abort()).is_some()
     }
 
-    /// The next subscription that may have something to read; waits for ever while there is none.
+    /// The next subscription that has something to write; waits for ever while there is none.
     /// May be dropped and called again.
     pub async fn ready(&mut self) -> Entry {
         loop {

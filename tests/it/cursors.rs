@@ -9,8 +9,8 @@ use duologue_harness::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    ALICE, Answer, ISSUE, ROOT, SUBSCRIPTION, answer, ask, chat, home, message, socket, start, subscribe,
-    summarize, try_ask, until_ended,
+    ALICE, Answer, ISSUE, ROOT, SUBSCRIPTION, answer, answered_by, ask, chat, home, message, socket, start,
+    subscribe, summarize, try_ask, until_ended,
 };
 
 fn cursor(frame: &Value) -> String {
@@ -142,10 +142,7 @@ async fn an_answer_that_begins_again_after_a_crash_says_so_before_its_first_chun
     let fake = FakeProvider::start(openai::answer(&["A whole", " answer."])).await.unwrap();
     fake.enqueue(Script::event_stream().send(openai::delta("Half an")).then(Step::Stall));
     let mut home = home();
-    let base_url = format!("{}/v1", fake.url());
-    home.set("providers", "local", json!({ "kind": "openai", "base_url": base_url })).unwrap();
-    home.set("models", "small", json!({ "provider": "local", "model": "tiny" })).unwrap();
-    home.set("feature_settings", "default", json!(["small"])).unwrap();
+    answered_by(&mut home, &fake);
     home.fix_port().unwrap();
     let mut server = home.serve().await.unwrap();
 

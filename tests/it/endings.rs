@@ -17,7 +17,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::{
-    sessions::{token_of, watchful_server},
+    sessions::{token, watchful_server},
     support::{ALICE, Answer, SUBSCRIPTION, ask, chat, home, until_ended},
 };
 
@@ -197,14 +197,14 @@ async fn a_token_that_is_not_good_any_more_ends_the_socket_and_another_one_bring
 ) {
     let (issuer, server) = watchful_server().await;
     let claims = if expires { json!({ "exp": now() + 3 }) } else { json!({}) };
-    let mut listener = protocol.listen(protocol.connect(&server).token(&token_of(&issuer, &claims))).await;
+    let mut listener = protocol.listen(protocol.connect(&server).token(&token(&issuer, &claims))).await;
     if !expires {
         issuer.rotate().unwrap();
     }
     assert_eq!(listener.ended().await, protocol.ending(4403, "unauthorized"));
     let request_id = ask(&server.graphql(ALICE).unwrap(), chat("Hello?", Some(PAGE))).await;
     until_ended(&server, ALICE, &request_id).await;
-    let mut again = protocol.listen(protocol.connect(&server).token(&token_of(&issuer, &json!({})))).await;
+    let mut again = protocol.listen(protocol.connect(&server).token(&token(&issuer, &json!({})))).await;
     let answer = again.answer().await;
     assert_eq!(answer.finals[0]["requestId"], request_id.as_str());
 }

@@ -11,7 +11,7 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{ALICE, MALLORY, ask_to_the_end, chat, home, messages, start};
+use crate::support::{ALICE, MALLORY, answered_by, ask_to_the_end, chat, home, messages, start};
 
 fn request(server: &TestServer, path: &str, token: &str, body: &Value) -> RequestBuilder {
     let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
@@ -116,11 +116,7 @@ async fn a_monitor_hears_what_the_gateway_says() {
 /// A server whose model is a scripted provider.
 async fn asking_of(provider: &FakeProvider) -> TestServer {
     let mut home = home();
-    home.write("key", "sk-test").unwrap();
-    let openai = json!({"kind": "openai", "base_url": provider.url(), "api_key_file": "key"});
-    home.set("providers", "scripted", openai).unwrap();
-    home.set("models", "scripted", json!({"provider": "scripted", "model": "scripted"})).unwrap();
-    home.set("feature_settings", "default", json!(["scripted"])).unwrap();
+    answered_by(&mut home, provider);
     home.serve().await.unwrap()
 }
 
@@ -175,6 +171,36 @@ async fn whoever_leaves_a_streamed_answer_ends_the_call_of_the_model() {
     let calls = provider.until(|calls| calls.iter().all(|call| call.caller_closed.is_some())).await.unwrap();
     let closed = calls[0].caller_closed.unwrap() - left;
     assert!(closed <= Duration::from_secs(1), "after {closed:?}");
+}
+
+#[tokio::test]
+async fn whoever_leaves_before_an_answer_in_json_is_there_ends_the_call_too() {
+    let provider = FakeProvider::start(begun("Half a clementine").then(Step::Stall)).await.unwrap();
+    let server = asking_of(&provider).await;
+    let leaving = tokio::spawn(request(&server, "/v1/chat/agent", ALICE, &asking(hello(), false)).send());
+    provider.until(|calls| !calls.is_empty()).await.unwrap();
+    let left = Instant::now();
+    leaving.abort();
+    let calls = provider.until(|calls| calls.iter().all(|call| call.caller_closed.is_some())).await.unwrap();
+    let closed = calls[0].caller_closed.unwrap() - left;
+    assert!(closed <= Duration::from_secs(1), "after {closed:?}");
+}
+
+#[tokio::test]
+async fn every_answer_has_the_name_of_its_request_and_the_time_it_took() {
+    let server = start().await;
+    let named =
+        request(&server, "/v1/chat/agent", ALICE, &asking(hello(), false)).header("X-Request-ID", "any text");
+    let unnamed = request(&server, "/v1/chat/agent", ALICE, &asking(hello(), true));
+    let refused = request(&server, "/v1/chat/agent", "nobody", &asking(hello(), false));
+    for (asked, status, name) in [(named, 200, Some("any text")), (unnamed, 200, None), (refused, 401, None)]
+    {
+        let reply = send(asked).await.unwrap();
+        assert_eq!(reply.status, status);
+        let given = reply.header("x-request-id").unwrap();
+        assert!(name.map_or(given.len() == 32, |name| given == name), "{given}");
+        assert!(reply.header("x-process-time").unwrap().parse::<f64>().unwrap() >= 0.0);
+    }
 }
 
 #[tokio::test]

@@ -18,10 +18,10 @@ use crate::support::{
     summarize, try_ask, until_ended,
 };
 
-const SHA: &str = "1f0e3dad99908345f7439f8ffabdffc4d6c7b9a1";
+pub const SHA: &str = "1f0e3dad99908345f7439f8ffabdffc4d6c7b9a1";
 
 /// A folder whose users, tokens and resources are those of a GitLab instance.
-fn home_of(gitlab: &GitlabStub) -> Home {
+pub fn home_of(gitlab: &GitlabStub) -> Home {
     let mut home = home();
     home.set("auth", "development_tokens", false).unwrap();
     home.set("auth", "gitlab_tokens", true).unwrap();

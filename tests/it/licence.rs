@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use duologue_harness::{
+    fake_provider::{FakeProvider, Script, shapes::openai},
     graphql::Reply,
     server::{Home, PATIENCE, Run, TestServer},
 };
 use serde_json::json;
 
-use crate::support::{ALICE, ISSUE, chat, home, summarize, try_ask};
+use crate::support::{
+    ALICE, ISSUE, answered_by, ask, chat, home, message, socket, subscribe, summarize, try_ask,
+};
 
 const NOT_ALLOWED: &str = "AI features are not enabled or resource is not permitted to be sent.";
 const NO_ACCESS: &str =
@@ -106,6 +109,27 @@ async fn an_instance_without_a_licence_refuses_and_takes_one_while_it_runs() {
 
     std::fs::remove_file(server.home().path().join("data/licence.jwt")).unwrap();
     until_chat(&server, |reply| error(reply).0 == NO_ACCESS).await;
+}
+
+#[tokio::test]
+async fn a_licence_that_is_taken_away_while_an_answer_streams_withholds_the_rest() {
+    let begun = Script::events([openai::role(), openai::delta("First, ")]).wait(Duration::from_secs(4));
+    let whole = begun.send(openai::delta("a file.")).send(openai::stop()).send(openai::done());
+    let provider = FakeProvider::start(whole).await.unwrap();
+    let mut home = instance().await;
+    answered_by(&mut home, &provider);
+    issue(&home, "acme.pem", "acme.jwt", &["--plan", "premium", "--days", "90"]).await;
+    done(&home, &["licence", "upload", "acme.jwt"]).await;
+    let server = home.serve().await.unwrap();
+    let request_id = ask(&server.graphql(ALICE).unwrap(), chat("How do I add an action?", None)).await;
+    let mut socket = socket(&server, ALICE).await;
+    subscribe(&mut socket, "1", json!({ "requestId": request_id })).await;
+    while message(&socket.frame().await.unwrap(), "1")["content"] != "First, " {}
+    std::fs::remove_file(server.home().path().join("data/licence.jwt")).unwrap();
+    let frame = socket.frame().await.unwrap();
+    let last = message(&frame, "1");
+    assert_eq!((&last["content"], &last["errors"]), (&json!(""), &json!([NO_ACCESS])));
+    assert_eq!(frame["payload"]["extensions"]["failure"]["code"], "forbidden");
 }
 
 #[tokio::test]

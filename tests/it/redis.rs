@@ -18,6 +18,7 @@ use crate::support::{ALICE, ROOT, ask_to_the_end, chat, home, messages};
 
 mod faults;
 mod stream;
+mod threads;
 
 /// Within which messages are in Redis after it is back.
 const PROMISED: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ use duologue_harness::{
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::support::{ALICE, MALLORY, home, messages, start};
+use crate::support::{ALICE, MALLORY, answered_by, home, messages, start};
 
 fn request(server: &TestServer, token: Option<&str>) -> RequestBuilder {
     let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
@@ -47,11 +47,7 @@ async fn with_a_clean_history_the_model_is_told_nothing_of_before() {
     let end = [openai::role(), openai::delta("Yes."), openai::stop(), openai::done()];
     let provider = FakeProvider::start(Script::events(end)).await.unwrap();
     let mut home = home();
-    home.write("key", "sk-test").unwrap();
-    let openai = json!({"kind": "openai", "base_url": provider.url(), "api_key_file": "key"});
-    home.set("providers", "scripted", openai).unwrap();
-    home.set("models", "scripted", json!({"provider": "scripted", "model": "scripted"})).unwrap();
-    home.set("feature_settings", "default", json!(["scripted"])).unwrap();
+    answered_by(&mut home, &provider);
     let server = home.serve().await.unwrap();
     let turns = |call: usize| provider.calls()[call].json()["messages"].as_array().unwrap().len();
     for (body, told) in [

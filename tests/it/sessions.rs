@@ -3,7 +3,7 @@
 use duologue_harness::{
     graphql::{Reply, send},
     oidc::{OidcIssuer, now},
-    server::TestServer,
+    server::{Home, TestServer},
     transport_ws::HandshakeError,
 };
 use serde_json::{Value, json};
@@ -12,8 +12,14 @@ use crate::support::{ALICE, ISSUE, answer, ask, home, socket, subscribe, summari
 
 /// A server that takes Alice's JWTs of one issuer and looks at them, and at its keys, every second.
 pub async fn watchful_server() -> (OidcIssuer, TestServer) {
+    watchful_server_with(|_| ()).await
+}
+
+/// The same in a folder that is prepared otherwise too.
+pub async fn watchful_server_with(prepare: impl FnOnce(&mut Home)) -> (OidcIssuer, TestServer) {
     let issuer = OidcIssuer::start().await.unwrap();
     let mut home = home();
+    prepare(&mut home);
     home.set("auth", "issuers", json!([issuer.url()])).unwrap();
     for (key, value) in [("recheck_seconds", 1), ("jwks_refresh_seconds", 1), ("leeway_seconds", 0)] {
         home.set("auth", key, value).unwrap();
@@ -25,7 +31,7 @@ pub async fn watchful_server() -> (OidcIssuer, TestServer) {
 }
 
 /// A JWT of Alice's with these claims besides.
-pub fn token_of(issuer: &OidcIssuer, more: &Value) -> String {
+pub fn token(issuer: &OidcIssuer, more: &Value) -> String {
     let mut claims = json!({"sub": "u-alice", "scopes": ["summarize_comments"]});
     claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     issuer.mint(&claims).unwrap()
@@ -34,7 +40,7 @@ pub fn token_of(issuer: &OidcIssuer, more: &Value) -> String {
 #[tokio::test]
 async fn a_token_that_expires_ends_its_live_websocket() {
     let (issuer, server) = watchful_server().await;
-    let token = token_of(&issuer, &json!({"exp": now() + 3}));
+    let token = token(&issuer, &json!({"exp": now() + 3}));
     let mut socket = socket(&server, &token).await;
     subscribe(&mut socket, "1", json!({"clientSubscriptionId": "page"})).await;
     let (code, reason) = socket.closed().await.unwrap();
@@ -46,7 +52,7 @@ async fn a_token_that_expires_ends_its_live_websocket() {
 #[tokio::test]
 async fn a_key_that_is_withdrawn_ends_the_websockets_of_its_tokens_and_no_others() {
     let (issuer, server) = watchful_server().await;
-    let mut of_the_issuer = socket(&server, &token_of(&issuer, &json!({}))).await;
+    let mut of_the_issuer = socket(&server, &token(&issuer, &json!({}))).await;
     let mut of_the_directory = socket(&server, ALICE).await;
     subscribe(&mut of_the_directory, "1", json!({"clientSubscriptionId": "page"})).await;
     issuer.rotate().unwrap();
@@ -55,7 +61,7 @@ async fn a_key_that_is_withdrawn_ends_the_websockets_of_its_tokens_and_no_others
     let request_id = ask(&server.graphql(ALICE).unwrap(), summarize(ISSUE, Some("page"))).await;
     answer(&mut of_the_directory, "1", &request_id).await.content();
     // With the new key it goes on.
-    socket(&server, &token_of(&issuer, &json!({}))).await;
+    socket(&server, &token(&issuer, &json!({}))).await;
 }
 
 // === Without tokens ===

@@ -24,8 +24,9 @@ async fn an_operator_sees_conversations_and_requests_beside_a_running_server() {
         let shown = duologue(&server, &["messages", "--user", user]).await;
         assert_eq!(shown.code(), Some(0), "{shown:?}");
         let lines: Vec<&str> = shown.stdout.lines().collect();
-        assert!(lines[0].ends_with(&format!("user  {request_id}")), "{lines:?}");
-        assert_eq!(lines[1], "    What is a unit primitive?");
+        assert!(lines[0].ends_with("  duo_chat_legacy  What is a unit primitive?"), "{lines:?}");
+        assert!(lines[1].ends_with(&format!("user  {request_id}")), "{lines:?}");
+        assert_eq!(lines[2], "    What is a unit primitive?");
         assert!(lines.iter().any(|line| line.ends_with(&format!("assistant  {request_id}"))), "{lines:?}");
     }
     let shown = duologue(&server, &["messages", "--user", "alice", "--json"]).await;

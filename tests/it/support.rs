@@ -1,6 +1,7 @@
 //! What the tests have in common: a server, the documents clients send, and an answer as it was received.
 
 use duologue_harness::{
+    fake_provider::FakeProvider,
     graphql::{GraphqlClient, Reply},
     server::{Home, TestServer},
     transport_ws::TransportWs,
@@ -40,6 +41,15 @@ const AI_MESSAGES: &str = "query messages($requestIds: [ID!], $last: Int) {
 
 pub fn home() -> Home {
     Home::new(env!("CARGO_BIN_EXE_duologue"), env!("CARGO_MANIFEST_DIR")).unwrap()
+}
+
+/// Has every action answered by this provider.
+pub fn answered_by(home: &mut Home, provider: &FakeProvider) {
+    home.write("key", "sk-test").unwrap();
+    let openai = json!({ "kind": "openai", "base_url": provider.url(), "api_key_file": "key" });
+    home.set("providers", "scripted", openai).unwrap();
+    home.set("models", "scripted", json!({ "provider": "scripted", "model": "scripted" })).unwrap();
+    home.set("feature_settings", "default", json!(["scripted"])).unwrap();
 }
 
 pub async fn start() -> TestServer {

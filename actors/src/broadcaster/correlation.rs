@@ -17,7 +17,12 @@ use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Granted, cursor::Cursor, event::Draft, filter::Filter, metering, subscription::Subscription,
+    Granted,
+    cursor::Cursor,
+    event::Draft,
+    filter::Filter,
+    metering,
+    subscription::{Named, Subscription},
     user_log::UserLog,
 };
 use crate::{
@@ -110,7 +115,8 @@ impl Correlation {
         let waiter = self.awaited.remove(&request_id);
         let owner = admitted.address.owner;
         let log = self.log(owner);
-        let granted = Granted { owner, request_id, cursor: Some(log.end()) };
+        let thread_id = admitted.address.thread_id;
+        let granted = Granted { request_id, thread_id, cursor: Some(log.end()) };
         let client_waits = waiter.is_some_and(|waiter| waiter.reply.send(Ok(granted)).is_ok());
         let gate = Gate::Closed { held: Vec::new(), has_ended: false };
         let live = Live {
@@ -146,9 +152,11 @@ impl Correlation {
 
     pub(super) fn chunk(&mut self, chunk: ChunkProduced, timestamp: SystemTime, now: Instant) {
         let ChunkProduced { request_id, chunk_id, content } = chunk;
+        let thread_id = self.live.get(&request_id).and_then(|live| live.address.thread_id);
         let message = |content, chunk_id| ChatMessage {
             id: MessageId::new(),
             request_id,
+            thread_id,
             role: Role::Assistant,
             content,
             timestamp,
@@ -170,9 +178,9 @@ impl Correlation {
     pub(super) fn recorded(&mut self, recorded: Recorded, now: Instant) {
         match recorded {
             Recorded::Refused { request_id, failure } => self.answer(request_id, Err(failure)),
-            Recorded::Repeats { request_id, owner, earlier } => {
+            Recorded::Repeats { request_id, owner, earlier, thread_id } => {
                 let cursor = self.before(owner, earlier);
-                self.answer(request_id, Ok(Granted { owner, request_id: earlier, cursor }));
+                self.answer(request_id, Ok(Granted { request_id: earlier, thread_id, cursor }));
             }
             Recorded::Terminal(terminal) => {
                 // Ended before anybody could say that it is accepted: for its client it never was.
@@ -208,11 +216,20 @@ impl Correlation {
 
     pub(super) fn subscribe(&mut self, filter: Filter, after: Option<Cursor>, now: Instant) -> Subscription {
         let log = self.log(filter.owner());
-        let is_known = filter.request_id().is_none_or(|id| self.owner(id) == Some(filter.owner()));
+        let named = self.named(&filter);
         let resumed = after.and_then(|after| log.resume(&filter, after));
-        let is_whole = is_known && after.is_some() == resumed.is_some();
+        let is_resumed = after.is_some() == resumed.is_some();
         let replay = resumed.unwrap_or_else(|| log.replay(&filter, self.limits.unaddressed_replay, now));
-        Subscription::new(log, filter, replay, is_whole)
+        Subscription::new(log, filter, replay, named, is_resumed)
+    }
+
+    fn named(&self, filter: &Filter) -> Named {
+        match filter.request_id() {
+            None => Named::Nothing,
+            Some(id) if self.owner(id) != Some(filter.owner()) => Named::Nowhere,
+            Some(id) if self.live.contains_key(&id) => Named::InFlight,
+            Some(_) => Named::Finished,
+        }
     }
 
     /// Where an earlier request of `owner` begins, or will begin when its gate opens; `None` when nothing is

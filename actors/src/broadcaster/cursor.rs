@@ -21,6 +21,13 @@ pub struct NotACursor;
 /// Hexadecimal digits of a cursor: 16 of its epoch, 16 of its offset.
 const DIGITS: usize = 32;
 
+impl Cursor {
+    /// The place before the event that it is behind.
+    pub(super) fn before(self) -> Self {
+        Self { offset: self.offset.saturating_sub(1), ..self }
+    }
+}
+
 impl Epoch {
     pub(super) fn new() -> Self {
         Self(fastrand::u64(..))

@@ -1,15 +1,18 @@
 //! What is delivered: one immutable message of one request, shared by every subscriber.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
 
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use super::cursor::Cursor;
 use crate::{
-    cache::records::final_message,
+    cache::records,
     ports::TerminalRecord,
-    protocol::{Address, ChatMessage, Failure, Outcome, RequestId, UserId},
+    protocol::{Address, ChatMessage, Ended, Failure, Outcome, RequestId, UserId},
 };
 
 /// What an event is in the life of its request.
@@ -41,6 +44,8 @@ pub struct Event {
     pub failure: Option<Failure>,
     /// Its place in its owner's log, given when the request's gate opened.
     pub cursor: Cursor,
+    /// It is in no log, and says to one reader that the rest of its request is not for them any more.
+    pub is_withheld: bool,
     encodings: Mutex<Vec<(Box<str>, Encoding)>>,
 }
 
@@ -80,6 +85,14 @@ impl Event {
         let has_room = encodings.len() < MAX_ENCODINGS;
         has_room.then(|| encodings.push((key.into(), encoding.clone())))?;
         Some(encoding)
+    }
+
+    /// What its reader, who may not have it for this reason, is shown in its place. Whoever goes on after that has not
+    /// had the event itself.
+    pub(crate) fn withheld(&self, failure: Failure, now: SystemTime) -> Self {
+        let ended = Ended::failed(self.request_id(), failure);
+        let terminal = records::terminal(Address::clone(&self.address), ended, now);
+        Self { is_withheld: true, ..Draft::last(&terminal).at(self.cursor.before(), self.address.clone()) }
     }
 
     pub(super) fn offset(&self) -> u64 {
@@ -123,7 +136,7 @@ impl Draft {
             Outcome::Failed { failure, .. } => Some(failure.clone()),
             Outcome::Completed { .. } | Outcome::Cancelled { .. } => None,
         };
-        let message = final_message(terminal);
+        let message = records::final_message(terminal);
         Self { kind: EventKind::Final, message, model: terminal.model.clone(), failure }
     }
 
@@ -137,6 +150,7 @@ impl Draft {
 
     pub(super) fn at(self, cursor: Cursor, address: Arc<Address>) -> Event {
         let Self { kind, message, model, failure } = self;
-        Event { address, kind, message, model, failure, cursor, encodings: Mutex::default() }
+        let encodings = Mutex::default();
+        Event { address, kind, message, model, failure, cursor, is_withheld: false, encodings }
     }
 }

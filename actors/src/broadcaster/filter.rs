@@ -147,7 +147,10 @@ mod tests {
             owner: alice(),
             action: "chat".to_owned(),
             resource_id: Some(issue()),
+            project_id: None,
             client_subscription_id: client_subscription_id.map(ToOwned::to_owned),
+            clearance: None,
+            thread_id: None,
         }
     }
 

@@ -10,6 +10,7 @@ use super::{
     filter::Filter,
     user_log::{Extent, Replay, Shown, UserLog},
 };
+use crate::protocol::RequestId;
 
 /// How a subscription begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,17 @@ pub enum Resume {
     Reset,
 }
 
+/// What is known of the request a filter names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// It names none.
+    Nothing,
+    InFlight,
+    Finished,
+    /// Nothing is kept of it, or it is somebody else's.
+    Nowhere,
+}
+
 #[derive(Debug)]
 pub struct Subscription {
     log: Arc<UserLog>,
@@ -32,18 +44,30 @@ pub struct Subscription {
     next: u64,
     head: watch::Receiver<u64>,
     resume: Resume,
+    is_known: bool,
+    is_over: bool,
     has_hole: bool,
 }
 
 impl Subscription {
-    pub(super) fn new(log: Arc<UserLog>, filter: Filter, replay: Replay, is_whole: bool) -> Self {
-        let resume = match (is_whole, replay.is_empty()) {
+    /// `named` is what is known of the request its filter names; `is_resumed` whether its reader goes on where they
+    /// wanted to.
+    pub(super) fn new(
+        log: Arc<UserLog>,
+        filter: Filter,
+        replay: Replay,
+        named: Named,
+        is_resumed: bool,
+    ) -> Self {
+        let is_known = named != Named::Nowhere;
+        let is_over = named == Named::Finished && is_resumed && replay.is_empty();
+        let resume = match (is_known && is_resumed, replay.is_empty()) {
             (false, _) => Resume::Reset,
             (true, true) => Resume::Live,
             (true, false) => Resume::Replayed,
         };
         let head = log.head();
-        Self { next: replay.start, head, log, filter, replay, resume, has_hole: false }
+        Self { next: replay.start, head, log, filter, replay, resume, is_known, is_over, has_hole: false }
     }
 
     #[must_use]
@@ -51,10 +75,27 @@ impl Subscription {
         self.resume
     }
 
+    /// Whether the request it names is in flight or kept; so is what names none.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.is_known
+    }
+
     /// Behind everything that has been read: a subscription made after it misses nothing.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         self.log.at(self.next - 1)
+    }
+
+    /// Whether the request it names has ended, and its reader has had the end: nothing will ever come.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Notes that the reader has been told of a request that it is withheld, or has been shown its end.
+    pub(crate) fn note_withheld(&self, request_id: RequestId, is_withheld: bool) {
+        self.log.note_withheld(request_id, is_withheld);
     }
 
     /// The next events, in order: at least one if there is one, otherwise as many as fit into

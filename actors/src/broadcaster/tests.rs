@@ -56,7 +56,10 @@ fn address(owner: UserId, action: &str, page: Option<&str>) -> Address {
         owner,
         action: action.to_owned(),
         resource_id: Some(GlobalId::of("Issue", 52)),
+        project_id: None,
         client_subscription_id: page.map(ToOwned::to_owned),
+        clearance: None,
+        thread_id: None,
     }
 }
 
@@ -110,7 +113,9 @@ impl Alone {
             owner: address.owner,
             action: address.action.clone(),
             resource_id: address.resource_id.clone(),
+            project_id: None,
             client_subscription_id: address.client_subscription_id.clone(),
+            thread_id: None,
             outcome: Outcome::Completed { content: content.to_owned() },
             model: None,
             message_id: MessageId::new(),
@@ -135,7 +140,10 @@ impl Alone {
     async fn ask_again(&self, earlier: RequestId) -> Option<Cursor> {
         let (request_id, owner) = (RequestId::new(), ALICE);
         let mut reply = self.await_acceptance(request_id).await;
-        self.broadcaster.send(Recorded::Repeats { request_id, owner, earlier }).await.unwrap();
+        self.broadcaster
+            .send(Recorded::Repeats { request_id, owner, earlier, thread_id: None })
+            .await
+            .unwrap();
         reply.try_recv().unwrap().unwrap().cursor
     }
 
@@ -179,7 +187,7 @@ async fn nothing_is_published_before_the_client_has_its_request_id() {
     let alone = broadcaster();
     let mut asked = alone.gated(address(ALICE, "chat", Some("C"))).await;
     let granted = asked.reply.try_recv().unwrap().expect("the client hears that it is accepted");
-    assert_eq!((granted.owner, granted.request_id), (ALICE, asked.id()));
+    assert_eq!(granted.request_id, asked.id());
     let mut subscription = alone.everything_of(&asked).await;
     alone.chunk(&asked, 1).await;
     alone.chunk(&asked, 2).await;

@@ -41,6 +41,8 @@ struct Trail {
     offsets: Vec<u64>,
     ended_at: Option<Instant>,
     acknowledged: bool,
+    /// Its owner was last told that it is withheld: no place behind it is a receipt of it.
+    is_withheld: bool,
 }
 
 /// What a new subscription is shown of what lies before it.
@@ -98,6 +100,7 @@ impl UserLog {
             offsets: Vec::new(),
             ended_at: None,
             acknowledged: false,
+            is_withheld: false,
         });
         trail.offsets.push(offset);
         if event.kind == EventKind::Final {
@@ -125,6 +128,17 @@ impl UserLog {
         }
     }
 
+    /// Notes whether the owner was last shown a request, or told that it is withheld.
+    pub(super) fn note_withheld(&self, request_id: RequestId, is_withheld: bool) {
+        let is_so = |trail: &Trail| trail.is_withheld == is_withheld;
+        if self.read().trails.get(&request_id).is_none_or(is_so) {
+            return;
+        }
+        if let Some(trail) = self.write().trails.get_mut(&request_id) {
+            trail.is_withheld = is_withheld;
+        }
+    }
+
     /// What a subscription made now is shown of the past.
     pub(super) fn replay(&self, filter: &Filter, recent: Duration, now: Instant) -> Replay {
         let state = self.read();
@@ -148,7 +162,8 @@ impl UserLog {
             return None;
         }
         for trail in state.trails.values_mut() {
-            let has_received = trail.ended_at.is_some() && trail.offsets.last() <= Some(&after.offset);
+            let has_received =
+                trail.ended_at.is_some() && trail.offsets.last() <= Some(&after.offset) && !trail.is_withheld;
             trail.acknowledged |= has_received && filter.wants(&trail.address, EventKind::Final);
         }
         if state.removed_through > after.offset {

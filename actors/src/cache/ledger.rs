@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Deadline,
     limits::CACHE_GRACE,
-    protocol::{Address, Ended, Failure, Hop, Request, RequestId, UserId},
+    policy::Clearance,
+    protocol::{Address, Ended, Failure, Hop, Request, RequestId, ThreadId, UserId},
 };
 
 /// An accepted request, or one that is being accepted.
@@ -69,9 +70,9 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// A request passed its checks and is about to be journalled.
-    pub(super) fn accepting(&mut self, owner: UserId, request: &Request) {
+    pub(super) fn accepting(&mut self, owner: UserId, request: &Request, clearance: Clearance) {
         let entry = Entry {
-            address: Address::of(owner, request),
+            address: Address { clearance: Some(clearance), ..Address::of(owner, request) },
             is_journalled: request.origin.is_journalled(),
             keeps_conversation: request.keeps_conversation(),
             cancel: request.cancel.clone(),
@@ -110,11 +111,12 @@ impl Ledger {
         self.entries.get(&request_id).is_some_and(|entry| matches!(entry.state, State::Accepted))
     }
 
-    /// The journal has the request.
-    pub(super) fn accepted(&mut self, request_id: RequestId) -> Acceptance {
+    /// The journal has the request, in this thread if it keeps a conversation.
+    pub(super) fn accepted(&mut self, request_id: RequestId, thread_id: Option<ThreadId>) -> Acceptance {
         let Some(entry) = self.entries.get_mut(&request_id) else {
             return Acceptance::TooLate;
         };
+        entry.address.thread_id = thread_id;
         match &mut entry.state {
             State::Accepting { ended } => {
                 let ended = ended.take();

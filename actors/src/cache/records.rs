@@ -6,7 +6,7 @@ use super::{Admitted, ledger::Entry};
 use crate::{
     limits::SUGGESTED_RETRY,
     policy::Authorized,
-    ports::{AcceptedRecord, StoreError, TerminalRecord},
+    ports::{AcceptedRecord, Question, StoreError, TerminalRecord},
     protocol::{
         Address, ChatMessage, Code, Ended, Exchange, Failure, Hop, MessageId, Outcome, Request, RequestId,
         Role,
@@ -27,24 +27,27 @@ pub(super) fn accepted(authorized: &Authorized, now: SystemTime) -> AcceptedReco
         resource: authorized.resource().cloned(),
         client_subscription_id: request.client_subscription_id.clone(),
         platform_origin: request.platform_origin.clone(),
+        thread_id: None,
         accepted_at: now,
         deadline: request.deadline.at,
         interruptions: 0,
     }
 }
 
-/// The user's side of the conversation, for actions that keep one. Its id is the request's own, so that whoever
-/// adds it once more changes nothing.
-pub(super) fn users_message(request: &Request, now: SystemTime) -> Option<ChatMessage> {
-    request.keeps_conversation().then(|| ChatMessage {
+/// The user's side of the conversation, for actions that keep one, and the thread it is for. Its id is the request's
+/// own, so that whoever adds it once more changes nothing.
+pub(super) fn question(request: &Request, now: SystemTime) -> Option<Question> {
+    let message = || ChatMessage {
         id: MessageId(request.id.as_uuid()),
         request_id: request.id,
+        thread_id: None,
         role: Role::User,
         content: request.question().unwrap_or_default().to_owned(),
         timestamp: now,
         chunk_id: None,
         errors: Vec::new(),
-    })
+    };
+    request.keeps_conversation().then(|| Question { thread: request.thread, message: message() })
 }
 
 pub(super) fn admitted(entry: &Entry, echo: Option<ChatMessage>, recovered: bool) -> Admitted {
@@ -63,7 +66,9 @@ pub(crate) fn terminal(address: Address, ended: Ended, now: SystemTime) -> Termi
         owner: address.owner,
         action: address.action,
         resource_id: address.resource_id,
+        project_id: address.project_id,
         client_subscription_id: address.client_subscription_id,
+        thread_id: address.thread_id,
         outcome: ended.outcome,
         model: ended.model,
         message_id: MessageId::new(),
@@ -98,6 +103,7 @@ pub(crate) fn final_message(terminal: &TerminalRecord) -> ChatMessage {
     ChatMessage {
         id: terminal.message_id,
         request_id: terminal.request_id,
+        thread_id: terminal.thread_id,
         role: Role::Assistant,
         content,
         timestamp: terminal.ended_at,
@@ -123,6 +129,11 @@ pub(super) fn key_conflict() -> Failure {
     Failure::new(Code::Conflict, Hop::Cache, text)
 }
 
+/// The same whether it is somebody else's, expired, or never was.
+pub(super) fn no_such_thread() -> Failure {
+    Failure::new(Code::NotFound, Hop::Cache, "Thread not found. It may have expired.")
+}
+
 /// A store that is full says so itself, once; what it refuses then is no news.
 pub(super) fn log_refusal(request_id: RequestId, error: &StoreError) {
     match error {
@@ -136,6 +147,7 @@ pub(super) fn brought_history(exchanges: &[Exchange], now: SystemTime) -> Vec<Ch
     let message = |request_id, role, content: &str| ChatMessage {
         id: MessageId::new(),
         request_id,
+        thread_id: None,
         role,
         content: content.to_owned(),
         timestamp: now,

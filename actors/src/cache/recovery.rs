@@ -11,7 +11,7 @@ use crate::{
     clock::Deadline,
     permits::Permit,
     ports::{AcceptedRecord, TerminalRecord},
-    protocol::{Ended, Failure, Hop, Origin, Request, UserId, deliver, forward},
+    protocol::{Ended, Failure, Hop, Origin, Request, ThreadChoice, UserId, deliver, forward},
 };
 
 /// What an earlier process left in the journal.
@@ -158,6 +158,7 @@ fn request(
         project_id: record.project_id,
         client_subscription_id: record.client_subscription_id,
         platform_origin: record.platform_origin,
+        thread: ThreadChoice::of(record.thread_id),
         // It has been journalled with it.
         idempotency_key: None,
         deadline,

@@ -14,8 +14,8 @@ use crate::{
     clock::{Clock, Deadline},
     limits::BROADCASTER_GRACE,
     policy::Authorized,
-    ports::{ConversationStore, Journal, KeyUse, StoreError, TerminalRecord},
-    protocol::{ChatMessage, Failure, Hop, Origin, Outcome, RequestId, Role},
+    ports::{Acceptance, ConversationStore, Journal, Question, StoreError, Taken, TerminalRecord},
+    protocol::{ChatMessage, Failure, Hop, Origin, Outcome, RequestId, Role, ThreadChoice, ThreadId},
     supervisor::panics,
 };
 
@@ -30,8 +30,8 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    /// Journals a request and the user's message; both are synced when this says `Accepted`. A recovered
-    /// request is in the journal already, and a streamed one never is.
+    /// Journals a request and the user's message, in its thread; all of it is synced when this says `Accepted`. A
+    /// recovered request is in the journal already, and a streamed one never is.
     pub(super) async fn accept(&self, authorized: Authorized) -> Journalled {
         let written = self.write(&authorized).await;
         Journalled { authorized, written }
@@ -39,61 +39,63 @@ impl Stores {
 
     async fn write(&self, authorized: &Authorized) -> Result<Written, StoreError> {
         let (request, now) = (authorized.request(), self.clock.now());
-        let question = records::users_message(request, now);
-        if request.origin.is_recovered() {
-            // The process may have died before it was added. Nobody waits for an echo.
-            self.add_question(authorized, question).await;
-            return Ok(Written::Accepted { echo: None, history: self.history(authorized, now).await });
-        }
-        Ok(match self.write_accepted(authorized, question.clone(), now).await? {
-            KeyUse::First => {
-                Written::Accepted { echo: question, history: self.history(authorized, now).await }
+        let question = records::question(request, now);
+        let taken = match request.origin {
+            Origin::Recovered { .. } => {
+                // It was written with its thread and its question. Nobody waits for an echo.
+                let thread_id = request.thread.id();
+                let history = self.history(authorized, thread_id, now).await;
+                return Ok(Written::Accepted { echo: None, history, thread_id });
             }
-            KeyUse::Repeats(earlier) => Written::Repeats(earlier),
-            KeyUse::Conflicts => Written::Conflicts,
+            Origin::Asked => self.journal(authorized, question.clone(), now).await?,
+            Origin::Streamed | Origin::Brought(_) => {
+                Taken::New { thread_id: self.add_question(authorized, question.clone()).await }
+            }
+        };
+        Ok(match taken {
+            Taken::New { thread_id } => {
+                let echo = question.map(|question| ChatMessage { thread_id, ..question.message });
+                Written::Accepted { echo, history: self.history(authorized, thread_id, now).await, thread_id }
+            }
+            Taken::Repeats { request_id, thread_id } => Written::Repeats { earlier: request_id, thread_id },
+            Taken::Conflicts => Written::Conflicts,
+            Taken::NoSuchThread => Written::NoSuchThread,
         })
     }
 
-    async fn write_accepted(
+    async fn journal(
         &self,
         authorized: &Authorized,
-        question: Option<ChatMessage>,
+        question: Option<Question>,
         now: SystemTime,
-    ) -> Result<KeyUse, StoreError> {
-        let request = authorized.request();
-        let key = request.idempotency_key.clone();
-        let has_key = key.is_some();
-        let journal = async {
-            if !request.origin.is_journalled() {
-                return Ok(KeyUse::First);
-            }
-            caught(self.journal.accept(records::accepted(authorized, now), key)).await
-        };
-        if has_key {
-            // Whether it was asked before is known only then.
-            let key_use = journal.await?;
-            if key_use == KeyUse::First {
-                self.add_question(authorized, question).await;
-            }
-            return Ok(key_use);
-        }
-        // Together, so that an embedded store can sync both at once.
-        futures::join!(journal, self.add_question(authorized, question)).0
+    ) -> Result<Taken, StoreError> {
+        let record = records::accepted(authorized, now);
+        let key = authorized.request().idempotency_key.clone();
+        caught(self.journal.accept(Acceptance { record, key, question })).await
     }
 
-    /// A request that cannot have its question in the conversation is accepted all the same, and will be answered;
-    /// only the conversation misses it.
-    async fn add_question(&self, authorized: &Authorized, question: Option<ChatMessage>) {
-        let Some(message) = question else { return };
-        if let Err(error) = caught(self.conversation.append(authorized.caller().user.id, message)).await {
-            let request_id = authorized.request().id;
-            tracing::error!(%request_id, %error, "question could not be added to the conversation");
+    /// Adds the question of a request that is not journalled; returns its thread. Where that cannot be done the
+    /// request is answered all the same, and only the conversation misses it.
+    async fn add_question(&self, authorized: &Authorized, question: Option<Question>) -> Option<ThreadId> {
+        let (message, owner) = (question?.message, authorized.caller().user.id);
+        match caught(self.conversation.append(owner, None, message)).await {
+            Ok(thread_id) => thread_id,
+            Err(error) => {
+                let request_id = authorized.request().id;
+                tracing::error!(%request_id, %error, "question could not be added to the conversation");
+                None
+            }
         }
     }
 
     /// What the prompt may know of earlier questions. A conversation that cannot be read costs the prompt
     /// its memory, not the request its answer.
-    async fn history(&self, authorized: &Authorized, now: SystemTime) -> Vec<ChatMessage> {
+    async fn history(
+        &self,
+        authorized: &Authorized,
+        thread_id: Option<ThreadId>,
+        now: SystemTime,
+    ) -> Vec<ChatMessage> {
         let (request, owner) = (authorized.request(), authorized.caller().user.id);
         if let Origin::Brought(exchanges) = &request.origin {
             return records::brought_history(exchanges, now);
@@ -101,8 +103,8 @@ impl Stores {
         if !request.keeps_conversation() {
             return Vec::new();
         }
-        match caught(self.conversation.messages(owner, now)).await {
-            Ok(messages) => records::history_before(request.id, messages),
+        match caught(self.conversation.messages(owner, ThreadChoice::of(thread_id), now)).await {
+            Ok(messages) => records::history_before(request.id, messages.unwrap_or_default()),
             Err(error) => {
                 tracing::error!(request_id = %request.id, %error, "conversation could not be read");
                 Vec::new()
@@ -146,7 +148,9 @@ impl Stores {
     /// terminal is in the journal, from which the next start brings the conversation up to date.
     pub(super) async fn keep(&self, terminal: &TerminalRecord) {
         let message = records::final_message(terminal);
-        if let Err(error) = caught(self.conversation.append(terminal.owner, message)).await {
+        if let Err(error) =
+            caught(self.conversation.append(terminal.owner, terminal.thread_id, message)).await
+        {
             let request_id = terminal.request_id;
             tracing::error!(%request_id, %error, "answer could not be added to the conversation");
         }
@@ -156,8 +160,9 @@ impl Stores {
     /// the terminal and the conversation. Where that cannot be seen it is added too, because adding what
     /// is there already changes nothing.
     pub(super) async fn complete(&self, terminal: &TerminalRecord) {
-        let lacks_it = match caught(self.conversation.messages(terminal.owner, self.clock.now())).await {
-            Ok(messages) => lacks_answer(terminal.request_id, &messages),
+        let (thread, now) = (ThreadChoice::of(terminal.thread_id), self.clock.now());
+        let lacks_it = match caught(self.conversation.messages(terminal.owner, thread, now)).await {
+            Ok(messages) => lacks_answer(terminal.request_id, &messages.unwrap_or_default()),
             Err(_) => true,
         };
         if lacks_it {

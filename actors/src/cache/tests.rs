@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::{
-    ports::{AcceptedRecord, IdempotencyKey, KeyUse},
-    protocol::{Code, MessageId, Role},
+    ports::{Acceptance, AcceptedRecord, IdempotencyKey, Taken},
+    protocol::{Code, Origin, Role, ThreadChoice},
     testing::{MemoryStore, Probe, World, a_desk, a_message, a_request, a_user, alone},
 };
 
@@ -33,7 +33,7 @@ const ALICE: UserId = UserId(2);
 /// A journal that can be told to panic, or not to answer before it is allowed to.
 #[derive(Default)]
 struct Slow {
-    store: MemoryStore,
+    store: Arc<MemoryStore>,
     accepts: Option<Semaphore>,
     ends: Option<Semaphore>,
     panics: Mutex<Vec<&'static str>>,
@@ -52,16 +52,12 @@ impl Slow {
 
 #[async_trait]
 impl Journal for Slow {
-    async fn accept(
-        &self,
-        record: AcceptedRecord,
-        key: Option<IdempotencyKey>,
-    ) -> Result<KeyUse, StoreError> {
+    async fn accept(&self, acceptance: Acceptance) -> Result<Taken, StoreError> {
         if let Some(accepts) = &self.accepts {
             accepts.acquire().await.unwrap().forget();
         }
         self.reach("accept");
-        self.store.accept(record, key).await
+        self.store.accept(acceptance).await
     }
     async fn end(&self, terminal: TerminalRecord) -> Result<TerminalRecord, StoreError> {
         if let Some(ends) = &self.ends {
@@ -105,7 +101,9 @@ fn cache() -> Alone {
     with(Slow::default(), World::default())
 }
 
+/// The journal is the store of the conversations too.
 fn with(journal: Slow, world: World) -> Alone {
+    let world = World { store: journal.store.clone(), ..world };
     let journal = Arc::new(journal);
     let (recovered, auth) = Probe::new();
     let (accepted, completion) = Probe::new();
@@ -170,7 +168,8 @@ impl Alone {
     }
 
     async fn messages(&self) -> Vec<ChatMessage> {
-        self.cache.send(ReadConversation { owner: ALICE }).await.unwrap().unwrap()
+        let asked = ReadConversation { owner: ALICE, thread: ThreadChoice::Legacy };
+        self.cache.send(asked).await.unwrap().unwrap()
     }
 }
 
@@ -188,7 +187,7 @@ async fn what_was_asked_before_under_the_same_key_is_neither_admitted_nor_run_ag
     assert_eq!(alone.admitted.next().await.address.request_id, first);
 
     let second = alone.authorize(keyed(&alone, 1)).await;
-    let Recorded::Repeats { request_id, owner, earlier } = alone.recorded.next().await else { panic!() };
+    let Recorded::Repeats { request_id, owner, earlier, .. } = alone.recorded.next().await else { panic!() };
     assert_eq!((request_id, owner, earlier), (second, ALICE, first));
     let third = alone.authorize(keyed(&alone, 2)).await;
     let (refused, failure) = alone.refusal().await;
@@ -225,11 +224,13 @@ async fn a_journal_that_does_not_take_a_request_refuses_it() {
 }
 
 #[actix::test]
-async fn a_conversation_that_does_not_take_the_question_does_not_lose_the_request() {
+async fn a_conversation_that_does_not_take_the_question_does_not_lose_a_request_that_is_not_journalled() {
     let mut alone = cache();
     alone.world.store.is_full.store(true, SeqCst);
-    let (request_id, accepted) = alone.accept().await;
-    assert_eq!(alone.journal.store.accepted()[0].request_id, request_id);
+    let request_id = alone.authorize(Request { origin: Origin::Streamed, ..alone.request() }).await;
+    assert_eq!(alone.admitted.next().await.address.thread_id, None);
+    let accepted = alone.accepted.next().await;
+    assert_eq!(accepted.request().id, request_id);
     assert!(accepted.history().is_empty());
     assert!(alone.messages().await.is_empty());
 }
@@ -348,10 +349,12 @@ async fn left_behind(world: &World, change: impl FnOnce(&mut AcceptedRecord)) ->
     let request_id = request.id;
     let caller = Caller { user: a_user(ALICE.0, "alice"), credentials: None };
     let authorized = Authorized::for_test(request, caller, None);
-    let mut record = records::accepted(&authorized, world.clock.now());
+    let now = world.clock.now();
+    let (mut record, question) =
+        (records::accepted(&authorized, now), records::question(authorized.request(), now));
     change(&mut record);
     let journal = Slow::default();
-    journal.store.accept(record, None).await.unwrap();
+    journal.store.accept(Acceptance { record, key: None, question }).await.unwrap();
     (journal, request_id)
 }
 
@@ -367,8 +370,9 @@ async fn an_unfinished_request_of_an_earlier_process_is_admitted_and_walks_the_p
     assert_eq!((request.id, owner), (request_id, ALICE));
     assert!(request.origin.is_recovered());
     assert!(alone.ready.is_cancelled());
-    // The second time through, nothing is journalled or said twice; the question, for which the earlier process
-    // had no time, is in the conversation.
+    // The second time through, nothing is journalled or said twice, and it is in the thread it was given.
+    assert!(request.thread.id().is_some());
+    assert_eq!(admitted.address.thread_id, request.thread.id());
     alone.authorize(request).await;
     assert_eq!(alone.accepted.next().await.request().id, request_id);
     assert!(alone.admitted.is_silent().await);
@@ -378,21 +382,6 @@ async fn an_unfinished_request_of_an_earlier_process_is_admitted_and_walks_the_p
         messages.iter().map(|message| (message.role, message.request_id)).collect::<Vec<_>>(),
         [(Role::User, request_id)]
     );
-}
-
-#[actix::test]
-async fn a_question_that_is_in_the_conversation_is_not_added_again_after_a_restart() {
-    tokio::time::pause();
-    let world = World::default();
-    let (journal, request_id) = left_behind(&world, |_| {}).await;
-    let question = records::users_message(&a_request(&world.actions[0], &world.clock), world.clock.now());
-    let question = ChatMessage { id: MessageId(request_id.as_uuid()), request_id, ..question.unwrap() };
-    world.store.append(ALICE, question.clone()).await.unwrap();
-    let mut alone = with(journal, world);
-    let (request, _) = alone.recovered.next().await.into_parts();
-    alone.authorize(request).await;
-    alone.accepted.next().await;
-    assert_eq!(alone.messages().await, [question]);
 }
 
 #[rstest::rstest]
@@ -460,12 +449,12 @@ async fn an_answer_that_may_be_missing_is_added_also_while_the_conversation_cann
     let address = Address::of(ALICE, &request);
     let terminal = records::terminal(address, completed(request.id, "done"), world.clock.now());
     journal.store.end(terminal).await.unwrap();
-    world.store.hides_conversations.store(true, SeqCst);
+    journal.store.hides_conversations.store(true, SeqCst);
     let mut alone = with(journal, world);
     alone.restored.next().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     alone.world.store.hides_conversations.store(false, SeqCst);
-    let messages = alone.world.store.messages(ALICE, alone.world.clock.now()).await.unwrap();
+    let messages = alone.messages().await;
     assert_eq!(messages.iter().map(|message| &*message.content).collect::<Vec<_>>(), ["done"]);
 }
 
@@ -497,8 +486,8 @@ async fn the_last_fifty_messages_of_a_user_are_kept() {
     assert_eq!(messages.len(), 50);
     assert_eq!(messages[1].content, "answer 1");
     assert_eq!(messages[49].content, "answer 25");
-    let others = alone.cache.send(ReadConversation { owner: UserId(3) }).await.unwrap().unwrap();
-    assert!(others.is_empty(), "somebody else's conversation");
+    let others = alone.world.store.threads(UserId(3), alone.world.clock.now()).await.unwrap();
+    assert!(others.is_empty(), "somebody else's threads");
 }
 
 #[actix::test]
@@ -534,11 +523,13 @@ async fn a_message_is_cut_at_twenty_thousand_characters_not_bytes() {
 async fn the_same_message_is_kept_once() {
     let store = MemoryStore::default();
     let message = a_message(RequestId::new(), Role::User, "hello");
+    let mut threads = Vec::new();
     for _ in 0..2 {
-        crate::ports::ConversationStore::append(&store, ALICE, message.clone()).await.unwrap();
+        threads.push(store.append(ALICE, None, message.clone()).await.unwrap());
     }
-    let kept = crate::ports::ConversationStore::messages(&store, ALICE, SystemTime::UNIX_EPOCH).await;
-    assert_eq!(kept.unwrap(), [message]);
+    let kept = store.messages(ALICE, ThreadChoice::Legacy, SystemTime::UNIX_EPOCH).await.unwrap().unwrap();
+    assert_eq!(threads, [kept[0].thread_id, kept[0].thread_id]);
+    assert_eq!(kept, [ChatMessage { thread_id: threads[0], ..message }]);
 }
 
 // === Faults ===

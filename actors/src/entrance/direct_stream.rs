@@ -4,11 +4,12 @@ use std::{collections::VecDeque, sync::Arc};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Ask, Entrance, Refusal};
+use super::{Ask, Entrance, Reader, Refusal};
 use crate::{
     action::OnDisconnect,
-    broadcaster::{Event, EventKind, Filter, Resume, Subscription},
-    protocol::{Code, Exchange, Failure, Hop, Origin, RequestId, UserId},
+    broadcaster::{Event, EventKind, Filter},
+    ports::{Caller, User},
+    protocol::{Code, Exchange, Failure, Hop, Origin, RequestId},
 };
 
 /// How much is read of the owner's log at a time, in bytes.
@@ -22,7 +23,7 @@ const READ_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct DirectStream {
     request_id: RequestId,
-    subscription: Subscription,
+    reader: Reader,
     /// Read, but not handed on yet.
     read: VecDeque<Arc<Event>>,
     is_over: bool,
@@ -31,16 +32,16 @@ pub struct DirectStream {
 }
 
 impl Entrance {
-    /// Asks, and streams the answer to this caller alone.
+    /// Asks, and streams the answer to this caller alone: `user`, as the credentials of `ask` have it.
     ///
     /// # Errors
     /// The refusal of whichever actor refused it.
-    pub async fn stream(&self, ask: Ask) -> Result<DirectStream, Refusal> {
+    pub async fn stream(&self, user: User, ask: Ask) -> Result<DirectStream, Refusal> {
         let origin = match ask.action.on_disconnect {
             OnDisconnect::Cancel => Origin::Streamed,
             OnDisconnect::Drain => Origin::Asked,
         };
-        self.stream_as(ask, origin).await
+        self.stream_as(user, ask, origin).await
     }
 
     /// The same, about a conversation that the caller brings along. It ends with its caller, whatever the action
@@ -48,18 +49,23 @@ impl Entrance {
     ///
     /// # Errors
     /// The refusal of whichever actor refused it.
-    pub async fn stream_of(&self, ask: Ask, before: Vec<Exchange>) -> Result<DirectStream, Refusal> {
-        self.stream_as(ask, Origin::Brought(before)).await
+    pub async fn stream_of(
+        &self,
+        user: User,
+        ask: Ask,
+        before: Vec<Exchange>,
+    ) -> Result<DirectStream, Refusal> {
+        self.stream_as(user, ask, Origin::Brought(before)).await
     }
 
-    async fn stream_as(&self, ask: Ask, origin: Origin) -> Result<DirectStream, Refusal> {
+    async fn stream_as(&self, user: User, ask: Ask, origin: Origin) -> Result<DirectStream, Refusal> {
         let cancel = CancellationToken::new();
         // Made first: the caller may leave before the request is accepted, and before its stream is there.
         let hold = (!origin.is_journalled()).then(|| cancel.clone().drop_guard());
-        let (gate, owner) = self.submit(ask, cancel.clone(), origin).await?;
+        let caller = Caller { user, credentials: Some(ask.credentials.clone()) };
+        let gate = self.submit(ask, cancel.clone(), origin).await?;
         let request_id = gate.request_id();
-        let followed = self.follow(owner, request_id).await;
-        let stream = followed.map_err(|failure| {
+        let stream = self.follow(caller, request_id).await.map_err(|failure| {
             // What is refused here must not run on.
             cancel.cancel();
             Refusal { request_id, failure }
@@ -71,12 +77,13 @@ impl Entrance {
     ///
     /// # Errors
     /// `not_found` when nothing is kept of it, so that nothing would ever come.
-    pub async fn follow(&self, owner: UserId, request_id: RequestId) -> Result<DirectStream, Failure> {
-        let subscription = self.subscribe(Filter::of_request(owner, request_id)).await?;
-        if subscription.resume() == Resume::Reset {
+    pub async fn follow(&self, caller: Caller, request_id: RequestId) -> Result<DirectStream, Failure> {
+        let filter = Filter::of_request(caller.user.id, request_id);
+        let reader = self.subscribe(caller, filter).await?;
+        if !reader.is_known() {
             return Err(Failure::new(Code::NotFound, Hop::Broadcaster, "The answer is not kept any more."));
         }
-        Ok(DirectStream { request_id, subscription, read: VecDeque::new(), is_over: false, _hold: None })
+        Ok(DirectStream { request_id, reader, read: VecDeque::new(), is_over: false, _hold: None })
     }
 }
 
@@ -114,14 +121,14 @@ impl DirectStream {
             if self.is_over {
                 return None;
             }
-            self.read = self.subscription.read(READ_BYTES).into();
-            if self.subscription.has_hole() {
+            self.read = self.reader.read(READ_BYTES).await.into();
+            if self.reader.has_hole() {
                 self.read.clear();
                 self.is_over = true;
                 return Some(Err(read_too_slowly()));
             }
             if self.read.is_empty() {
-                self.subscription.changed().await;
+                self.reader.changed().await;
             }
         }
     }

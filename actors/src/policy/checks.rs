@@ -74,6 +74,20 @@ pub fn decide(inquiry: Inquiry<'_>, ground: Ground) -> Decision {
     }
 }
 
+/// Check 5 alone, for an action that nothing is known of any more.
+///
+/// # Errors
+/// `not_found` when the user has no business there.
+pub(super) fn is_open(user: &User, ground: &Ground) -> Result<(), Failure> {
+    let is_open = match ground {
+        Ground::Resource(facts) => {
+            facts.as_ref().is_some_and(|facts| facts.readable && (facts.member || user.admin))
+        }
+        Ground::Groups(groups) => !groups.is_empty(),
+    };
+    if is_open { Ok(()) } else { Err(not_found()) }
+}
+
 /// There is nothing to look at: the same as what a stranger hears.
 fn on_nothing(why: &str) -> Decision {
     let undecided = |check| Step::new(check, Finding::NotApplicable, why);

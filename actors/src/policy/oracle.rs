@@ -160,6 +160,10 @@ impl LicenceSource for World {
     fn entitlement(&self, namespace: &RootNamespace, _: &Action) -> Entitlement {
         Entitlement { granted: namespace.plan.is_some(), because: String::new() }
     }
+
+    fn version(&self) -> u64 {
+        0
+    }
 }
 
 #[async_trait::async_trait]

@@ -15,7 +15,8 @@ impl Authorized {
     pub(crate) fn for_test(request: Request, caller: Caller, resource: Option<Arc<Resource>>) -> Self {
         let flags = crate::testing::FakeFlags::default().snapshot();
         let enabled = Enabled::for_test(Authenticated::for_test(request, caller), flags);
-        Self { enabled, resource, containers: Vec::new() }
+        let clearance = Clearance::now(&crate::testing::FakeLicences::default());
+        Self { enabled, resource, containers: Vec::new(), clearance }
     }
 
     /// The same in these groups and projects, while these are the flags.
@@ -26,7 +27,8 @@ impl Authorized {
         caller: Caller,
     ) -> Self {
         let enabled = Enabled::for_test(Authenticated::for_test(request, caller), flags);
-        Self { enabled, resource: None, containers }
+        let clearance = Clearance::now(&crate::testing::FakeLicences::default());
+        Self { enabled, resource: None, containers, clearance }
     }
 }
 
@@ -43,8 +45,8 @@ fn policy() -> Alone {
     let world = World::default();
     let (desk, ended) = a_desk(Hop::Policy);
     let (passed, cache) = Probe::new();
-    let directory = world.directory.clone();
-    let policy = alone(Policy::new(desk, directory.clone(), world.licences.clone(), cache, 20));
+    let (directory, catalogue) = (world.directory.clone(), world.parts().catalogue);
+    let policy = alone(Policy::new(desk, directory.clone(), world.licences.clone(), catalogue, cache, 20));
     Alone { policy, passed, ended, directory, world }
 }
 
@@ -174,4 +176,37 @@ async fn which_of_many_actions_are_allowed_is_decided_by_the_same_checks() {
     assert!(alone.policy.send(asked(mallory)).await.unwrap().unwrap().is_empty());
     alone.directory.is_down.store(true, SeqCst);
     assert_eq!(alone.policy.send(asked(alice())).await.unwrap().unwrap_err().code, Code::Overloaded);
+}
+
+#[actix::test]
+async fn a_second_look_makes_checks_4_to_6_by_the_facts_of_now() {
+    let alone = policy();
+    let look = |user, action: &str, resource: Option<GlobalId>| LookAgain {
+        caller: Caller { user, credentials: None },
+        action: action.to_owned(),
+        resource: resource.map(Into::into),
+    };
+    let issue = || Some(an_issue().id);
+    let (alice, mallory) = (|| a_user(2, "alice"), || a_user(3, "mallory"));
+    let standing = async |asked: LookAgain| alone.policy.send(asked).await.unwrap().unwrap();
+    let refused = |code, text| Standing::Refused(Failure::new(code, Hop::Policy, text));
+
+    for action in ["chat", "one that has left the catalogue"] {
+        assert_eq!(standing(look(alice(), action, issue())).await, Standing::Allowed);
+        assert_eq!(standing(look(alice(), action, None)).await, Standing::Allowed);
+        let elsewhere = look(alice(), action, Some(GlobalId::of("Issue", 53)));
+        assert_eq!(standing(elsewhere).await, refused(Code::NotFound, checks::NOT_FOUND));
+        let stranger = look(mallory(), action, issue());
+        assert_eq!(standing(stranger).await, refused(Code::NotFound, checks::NOT_FOUND));
+    }
+    alone.world.flags.set("chat_flag", false);
+    assert_eq!(standing(look(alice(), "chat", issue())).await, Standing::Allowed);
+    alone.world.licences.withdrawn.store(true, SeqCst);
+    let unlicensed = standing(look(alice(), "chat", issue())).await;
+    assert_eq!(unlicensed, refused(Code::Forbidden, checks::NOT_ALLOWED));
+    alone.directory.needs_credentials.store(true, SeqCst);
+    let unknown_now = standing(look(alice(), "chat", issue())).await;
+    assert_eq!(unknown_now, refused(Code::Unauthenticated, INVALID_TOKEN));
+    alone.directory.is_down.store(true, SeqCst);
+    assert_eq!(standing(look(alice(), "chat", issue())).await, Standing::Unknown);
 }

@@ -114,6 +114,9 @@ impl Hop {
     }
 }
 
+/// What stands before the code in GitLab's texts.
+const ERROR_CODE: &str = "Error code: ";
+
 /// What a client hears when there is nothing better to say; GitLab's text.
 pub(crate) const TRY_AGAIN: &str = "I'm sorry, I can't generate a response. Please try again.";
 /// What a client hears when something took too long, whatever it was; GitLab's text.
@@ -166,16 +169,26 @@ impl Failure {
         )
     }
 
-    /// The line in `errors` of a final message: the text and the code GitLab's clients know.
+    /// The line in `errors` of a final message: the text and the code GitLab's clients know, which texts of GitLab's
+    /// own have in them.
     #[must_use]
     pub fn final_text(&self) -> String {
-        format!("{} Error code: {}", self.text, self.code.gitlab_code())
+        if self.text.contains(ERROR_CODE) {
+            return self.text.clone();
+        }
+        format!("{} {ERROR_CODE}{}", self.text, self.code.gitlab_code())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_has_a_code_gets_no_other() {
+        let failure = Failure::new(Code::Forbidden, Hop::Policy, "Not here. Error code: M3002");
+        assert_eq!(failure.final_text(), "Not here. Error code: M3002");
+    }
 
     #[test]
     fn whoever_is_overloaded_clients_hear_that_it_is_unavailable() {

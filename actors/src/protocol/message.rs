@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::RequestId;
+use super::{RequestId, ThreadId};
 
 /// Names one message; shared by nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,6 +57,8 @@ pub struct Exchange {
 pub struct ChatMessage {
     pub id: MessageId,
     pub request_id: RequestId,
+    /// The thread it is kept in; `None` for a message that no thread keeps.
+    pub thread_id: Option<ThreadId>,
     pub role: Role,
     pub content: String,
     pub timestamp: SystemTime,

@@ -12,12 +12,13 @@ use std::{
 
 use async_trait::async_trait;
 
+use super::threads::Threads;
 use crate::{
     ports::{
-        AcceptedRecord, ConversationLimits, ConversationStore, IdempotencyKey, Journal, KeyUse, StoreError,
-        TerminalRecord,
+        Acceptance, AcceptedRecord, ConversationLimits, ConversationStore, IdempotencyKey, Journal, Question,
+        StoreError, Taken, TerminalRecord,
     },
-    protocol::{ChatMessage, RequestId, UserId},
+    protocol::{ChatMessage, RequestId, Thread, ThreadChoice, ThreadId, UserId},
 };
 
 #[derive(Debug, Default)]
@@ -37,13 +38,14 @@ struct State {
     accepted: Vec<AcceptedRecord>,
     terminals: HashMap<RequestId, TerminalRecord>,
     keys: HashMap<(UserId, String), UsedKey>,
-    conversations: HashMap<UserId, Vec<ChatMessage>>,
+    threads: Threads,
 }
 
 #[derive(Debug)]
 struct UsedKey {
     fingerprint: [u8; 32],
     request_id: RequestId,
+    thread_id: Option<ThreadId>,
     used_at: SystemTime,
 }
 
@@ -77,29 +79,40 @@ impl MemoryStore {
 
 #[async_trait]
 impl Journal for MemoryStore {
-    async fn accept(
-        &self,
-        record: AcceptedRecord,
-        key: Option<IdempotencyKey>,
-    ) -> Result<KeyUse, StoreError> {
+    async fn accept(&self, acceptance: Acceptance) -> Result<Taken, StoreError> {
         self.takes_writes().await?;
+        let Acceptance { mut record, key, question } = acceptance;
         let state = &mut *self.state();
+        if let Some(IdempotencyKey { key, fingerprint }) = &key
+            && let Some(used) = state.keys.get(&(record.owner, key.clone()))
+        {
+            let UsedKey { request_id, thread_id, .. } = *used;
+            let same = used.fingerprint == *fingerprint;
+            return Ok(if same { Taken::Repeats { request_id, thread_id } } else { Taken::Conflicts });
+        }
+        if let Some(question) = question {
+            let Some(thread_id) = state.threads.ask(record.owner, question, &self.limits) else {
+                return Ok(Taken::NoSuchThread);
+            };
+            record.thread_id = Some(thread_id);
+        }
+        let thread_id = record.thread_id;
         if let Some(IdempotencyKey { key, fingerprint }) = key {
-            let name = (record.owner, key);
-            if let Some(used) = state.keys.get(&name) {
-                let same = used.fingerprint == fingerprint;
-                return Ok(if same { KeyUse::Repeats(used.request_id) } else { KeyUse::Conflicts });
-            }
             let (request_id, used_at) = (record.request_id, record.accepted_at);
-            state.keys.insert(name, UsedKey { fingerprint, request_id, used_at });
+            let used = UsedKey { fingerprint, request_id, thread_id, used_at };
+            state.keys.insert((record.owner, key), used);
         }
         state.accepted.push(record);
-        Ok(KeyUse::First)
+        Ok(Taken::New { thread_id })
     }
 
     async fn end(&self, terminal: TerminalRecord) -> Result<TerminalRecord, StoreError> {
         self.takes_writes().await?;
-        Ok(self.state().terminals.entry(terminal.request_id).or_insert(terminal).clone())
+        let state = &mut *self.state();
+        let accepted = state.accepted.iter().find(|record| record.request_id == terminal.request_id);
+        let thread_id = terminal.thread_id.or_else(|| accepted?.thread_id);
+        let terminal = TerminalRecord { thread_id, ..terminal };
+        Ok(state.terminals.entry(terminal.request_id).or_insert(terminal).clone())
     }
 
     async fn terminal(&self, request_id: RequestId) -> Result<Option<TerminalRecord>, StoreError> {
@@ -148,35 +161,37 @@ impl Journal for MemoryStore {
 
 #[async_trait]
 impl ConversationStore for MemoryStore {
-    async fn append(&self, owner: UserId, mut message: ChatMessage) -> Result<(), StoreError> {
+    async fn append(
+        &self,
+        owner: UserId,
+        thread_id: Option<ThreadId>,
+        message: ChatMessage,
+    ) -> Result<Option<ThreadId>, StoreError> {
         self.takes_writes().await?;
-        let conversations = &mut self.state().conversations;
-        let conversation = conversations.entry(owner).or_default();
-        if conversation.iter().any(|known| known.id == message.id) {
-            return Ok(());
-        }
-        message.content = message.content.chars().take(self.limits.content_characters).collect();
-        conversation.push(message);
-        let surplus = conversation.len().saturating_sub(self.limits.messages);
-        conversation.drain(..surplus);
-        Ok(())
+        let question = Question { thread: ThreadChoice::of(thread_id), message };
+        Ok(self.state().threads.ask(owner, question, &self.limits))
     }
 
-    async fn messages(&self, owner: UserId, now: SystemTime) -> Result<Vec<ChatMessage>, StoreError> {
+    async fn messages(
+        &self,
+        owner: UserId,
+        thread: ThreadChoice,
+        now: SystemTime,
+    ) -> Result<Option<Vec<ChatMessage>>, StoreError> {
         if self.hides_conversations.load(SeqCst) {
             return Err(StoreError::Unavailable("away".to_owned()));
         }
-        let conversation = self.state().conversations.get(&owner).cloned().unwrap_or_default();
-        let is_fresh = |last: &ChatMessage| last.timestamp + self.limits.expiry > now;
-        Ok(if conversation.last().is_some_and(is_fresh) { conversation } else { Vec::new() })
+        Ok(self.state().threads.messages(owner, thread, now, &self.limits))
+    }
+
+    async fn threads(&self, owner: UserId, now: SystemTime) -> Result<Vec<Thread>, StoreError> {
+        if self.hides_conversations.load(SeqCst) {
+            return Err(StoreError::Unavailable("away".to_owned()));
+        }
+        Ok(self.state().threads.list(owner, now, &self.limits))
     }
 
     async fn forget_expired(&self, now: SystemTime) -> Result<u64, StoreError> {
-        let conversations = &mut self.state().conversations;
-        let before = conversations.len();
-        conversations.retain(|_, messages| {
-            messages.last().is_some_and(|last| last.timestamp + self.limits.expiry > now)
-        });
-        Ok((before - conversations.len()) as u64)
+        Ok(self.state().threads.forget_expired(now, &self.limits) as u64)
     }
 }

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -130,6 +131,8 @@ impl Flags for FlagSet {
 pub struct FakeDirectory {
     pub is_down: AtomicBool,
     pub needs_credentials: AtomicBool,
+    /// How long it takes to answer.
+    pub takes: Mutex<Duration>,
     pub experiments: AtomicBool,
     pub gone: Mutex<HashSet<UserId>>,
     pub members: Mutex<HashSet<UserId>>,
@@ -140,6 +143,7 @@ impl Default for FakeDirectory {
         Self {
             is_down: AtomicBool::default(),
             needs_credentials: AtomicBool::default(),
+            takes: Mutex::default(),
             experiments: AtomicBool::new(true),
             gone: Mutex::default(),
             members: Mutex::new(HashSet::from([UserId(2)])),
@@ -174,7 +178,11 @@ impl FakeDirectory {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).contains(&user.id) || user.id.0 > 100
     }
 
-    fn reachable(&self, caller: &Caller) -> Result<(), DirectoryError> {
+    async fn reachable(&self, caller: &Caller) -> Result<(), DirectoryError> {
+        let takes = *self.takes.lock().unwrap_or_else(PoisonError::into_inner);
+        if takes > Duration::ZERO {
+            tokio::time::sleep(takes).await;
+        }
         if self.is_down.load(SeqCst) {
             Err(DirectoryError::Unavailable)
         } else if self.needs_credentials.load(SeqCst) && caller.credentials.is_none() {
@@ -202,7 +210,7 @@ impl Directory for FakeDirectory {
         caller: &Caller,
         name: &ResourceName,
     ) -> Result<Option<ResourceFacts>, DirectoryError> {
-        self.reachable(caller)?;
+        self.reachable(caller).await?;
         let issue = an_issue();
         let is_member = self.is_member(&caller.user);
         Ok((name.id == issue.id).then(|| ResourceFacts {
@@ -216,7 +224,7 @@ impl Directory for FakeDirectory {
     }
 
     async fn root_namespaces(&self, caller: &Caller) -> Result<Vec<RootNamespace>, DirectoryError> {
-        self.reachable(caller)?;
+        self.reachable(caller).await?;
         let belongs = self.is_member(&caller.user) || caller.user.admin;
         Ok(if belongs { vec![self.root()] } else { Vec::new() })
     }
@@ -232,5 +240,9 @@ impl LicenceSource for FakeLicences {
     fn entitlement(&self, namespace: &RootNamespace, _: &Action) -> Entitlement {
         let granted = namespace.plan.is_some() && !self.withdrawn.load(SeqCst);
         Entitlement { granted, because: "as the test has it".to_owned() }
+    }
+
+    fn version(&self) -> u64 {
+        u64::from(self.withdrawn.load(SeqCst))
     }
 }

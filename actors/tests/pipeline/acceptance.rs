@@ -34,7 +34,7 @@ async fn accepted_means_that_the_journal_and_the_conversation_have_it() {
     let accepted = world.store.accepted();
     assert_eq!(accepted.len(), 1);
     assert_eq!((accepted[0].request_id, accepted[0].owner), (gate.request_id(), ALICE));
-    let messages = tree.entrance().messages(ALICE).await.unwrap();
+    let messages = tree.entrance().messages(ALICE, ThreadChoice::Legacy).await.unwrap();
     assert_eq!((messages.len(), messages[0].role), (1, Role::User));
 }
 
@@ -59,9 +59,10 @@ async fn an_end_that_cannot_be_written_at_once_is_written_later_and_then_deliver
     let request_id = gate.request_id();
     drop(gate);
     world.store.is_full.store(true, SeqCst);
-    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
+    let mut subscription =
+        tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, request_id)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert!(subscription.read(1 << 20).iter().all(|event| event.kind != EventKind::Final));
+    assert!(subscription.read(1 << 20).await.iter().all(|event| event.kind != EventKind::Final));
     world.store.is_full.store(false, SeqCst);
     let events = to_the_final(&mut subscription).await;
     assert_eq!(events.last().unwrap().message.content, "late");
@@ -76,7 +77,8 @@ async fn an_end_that_is_written_too_late_is_the_one_the_client_was_told() {
     let request_id = gate.request_id();
     world.store.is_full.store(true, SeqCst);
     drop(gate);
-    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
+    let mut subscription =
+        tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, request_id)).await.unwrap();
     let told = to_the_final(&mut subscription).await.pop().unwrap();
     assert_eq!(told.failure.as_ref().unwrap().code, Code::DeadlineExceeded);
     world.store.is_full.store(false, SeqCst);

@@ -41,7 +41,7 @@ async fn of_a_thousand_asked_at_once_exactly_160_are_accepted_and_the_others_hea
 }
 
 /// Asks what a model never ends, and shows that there is no second seat.
-async fn take_the_seat(world: &World, tree: &Tree, script: Script) -> (RequestId, Subscription) {
+async fn take_the_seat(world: &World, tree: &Tree, script: Script) -> (RequestId, Reader) {
     world.models.next_call(script);
     let gate = tree.entrance().ask(world.ask("alice", "chat")).await.expect("the seat is free");
     let request_id = gate.request_id();
@@ -50,7 +50,7 @@ async fn take_the_seat(world: &World, tree: &Tree, script: Script) -> (RequestId
     assert_eq!((refusal.code, refusal.hop), (Code::RateLimited, Hop::Auth));
     assert!(refusal.text.contains("in flight"), "{}", refusal.text);
     assert!(tree.entrance().ask(world.ask("root", "chat")).await.is_ok(), "root has a seat of their own");
-    (request_id, tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap())
+    (request_id, tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, request_id)).await.unwrap())
 }
 
 #[actix::test]
@@ -126,7 +126,7 @@ async fn requests_of_an_earlier_process_take_seats_and_are_never_refused() {
     assert_eq!(refusal.code, Code::RateLimited, "the recovered requests hold the seat");
     for record in left {
         let filter = everything_of(ALICE, record.request_id);
-        let mut subscription = tree.entrance().subscribe(filter).await.unwrap();
+        let mut subscription = tree.entrance().subscribe(a_caller(ALICE), filter).await.unwrap();
         let last = to_the_final(&mut subscription).await.pop().unwrap();
         assert_eq!(last.message.content, "again");
     }

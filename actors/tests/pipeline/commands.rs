@@ -7,7 +7,7 @@ use super::*;
 async fn say(world: &World, tree: &Tree, content: &str) -> String {
     let mut ask = world.ask("alice", "chat");
     ask.input = json!({ "content": content }).as_object().cloned().unwrap();
-    let mut stream = tree.entrance().stream(ask).await.unwrap();
+    let mut stream = tree.entrance().stream(a_caller(ALICE).user, ask).await.unwrap();
     let mut last = None;
     while let Some(event) = stream.next().await {
         last = Some(event.unwrap());
@@ -18,7 +18,7 @@ async fn say(world: &World, tree: &Tree, content: &str) -> String {
 }
 
 async fn shown(tree: &Tree) -> Vec<String> {
-    let messages = tree.entrance().messages(ALICE).await.unwrap();
+    let messages = tree.entrance().messages(ALICE, ThreadChoice::Legacy).await.unwrap();
     slash_command::shown(messages).into_iter().map(|message| message.content).collect()
 }
 
@@ -86,5 +86,8 @@ async fn a_command_passes_the_checks_too() {
     let tree = start(&world);
     let mut ask = world.ask("mallory", "chat");
     ask.input = json!({ "content": "/reset" }).as_object().cloned().unwrap();
-    assert_eq!(tree.entrance().stream(ask).await.unwrap_err().failure.code, Code::Forbidden);
+    assert_eq!(
+        tree.entrance().stream(a_caller(ALICE).user, ask).await.unwrap_err().failure.code,
+        Code::Forbidden
+    );
 }

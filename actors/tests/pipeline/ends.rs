@@ -99,7 +99,8 @@ async fn a_cancelled_request_ends_cancelled_and_its_call_is_closed() {
     let gate = tree.entrance().ask(world.ask("alice", "chat")).await.unwrap();
     let request_id = gate.request_id();
     drop(gate);
-    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
+    let mut subscription =
+        tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, request_id)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
 
     let foreign = tree.entrance().cancel(UserId(3), request_id).await.unwrap_err();
@@ -123,7 +124,8 @@ async fn when_cache_is_silent_the_broadcaster_ends_the_request_one_second_after_
     let request_id = gate.request_id();
     drop(gate);
     world.store.is_silent.store(true, SeqCst);
-    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
+    let mut subscription =
+        tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, request_id)).await.unwrap();
     let started = Instant::now();
     let last = to_the_final(&mut subscription).await.pop().unwrap();
     assert_eq!(last.failure.as_ref().unwrap().hop, Hop::Broadcaster);
@@ -131,7 +133,7 @@ async fn when_cache_is_silent_the_broadcaster_ends_the_request_one_second_after_
     // What Cache says later is ignored.
     world.store.is_silent.store(false, SeqCst);
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert!(subscription.read(1 << 20).is_empty());
+    assert!(subscription.read(1 << 20).await.is_empty());
 }
 
 #[actix::test]

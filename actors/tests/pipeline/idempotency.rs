@@ -16,17 +16,19 @@ async fn the_same_again_is_the_same_request_and_its_answer_is_there_for_both() {
     let first = tree.entrance().ask(keyed(&world, "alice", "k", 1)).await.unwrap();
     let request_id = first.request_id();
     drop(first);
-    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
+    let mut subscription =
+        tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, request_id)).await.unwrap();
     assert_eq!(text(&to_the_final(&mut subscription).await), "Hello world.");
 
     let again = tree.entrance().ask(keyed(&world, "alice", "k", 1)).await.unwrap();
     assert_eq!(again.request_id(), request_id);
     drop(again);
-    let mut late = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
+    let mut late =
+        tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, request_id)).await.unwrap();
     assert_eq!(to_the_final(&mut late).await.last().unwrap().message.content, "Hello world.");
     assert_eq!(world.models.calls().len(), 1, "the model is asked once");
     assert_eq!(world.store.accepted().len(), 1);
-    let messages = tree.entrance().messages(ALICE).await.unwrap();
+    let messages = tree.entrance().messages(ALICE, ThreadChoice::Legacy).await.unwrap();
     assert_eq!(
         messages.iter().map(|message| message.role).collect::<Vec<_>>(),
         [Role::User, Role::Assistant]
@@ -45,10 +47,11 @@ async fn two_at_once_are_one_and_only_the_firsts_response_opens_the_gate() {
     );
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_eq!(first.request_id(), second.request_id());
-    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, first.request_id())).await.unwrap();
+    let mut subscription =
+        tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, first.request_id())).await.unwrap();
     drop(second);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(subscription.read(1 << 20).is_empty(), "the first client has no requestId yet");
+    assert!(subscription.read(1 << 20).await.is_empty(), "the first client has no requestId yet");
     drop(first);
     assert_eq!(text(&to_the_final(&mut subscription).await), "Hello world.");
 }
@@ -62,7 +65,13 @@ async fn something_else_under_the_same_key_is_a_conflict_and_nothing_of_it_is_ke
     assert_eq!((refusal.failure.code, refusal.failure.hop), (Code::Conflict, Hop::Cache));
     assert_eq!(world.store.accepted().len(), 1);
     assert_eq!(
-        tree.entrance().messages(ALICE).await.unwrap().iter().filter(|m| m.role == Role::User).count(),
+        tree.entrance()
+            .messages(ALICE, ThreadChoice::Legacy)
+            .await
+            .unwrap()
+            .iter()
+            .filter(|m| m.role == Role::User)
+            .count(),
         1
     );
 }
@@ -114,6 +123,7 @@ async fn a_key_that_was_used_before_a_restart_is_known_after_it() {
     let again = tree.entrance().ask(keyed(&world, "alice", "k", 1)).await.unwrap();
     assert_eq!(again.request_id(), first);
     drop(again);
-    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, first)).await.unwrap();
+    let mut subscription =
+        tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, first)).await.unwrap();
     assert_eq!(text(&to_the_final(&mut subscription).await), "Hello world.");
 }

@@ -19,15 +19,15 @@ use std::{
 use duologue_actors::{
     action::OnDisconnect,
     auth::allowance::TOO_OFTEN,
-    broadcaster::{Event, EventKind, Filter, Resume, Subscription},
-    entrance::Entrance,
+    broadcaster::{Event, EventKind, Filter, Resume},
+    entrance::{Entrance, Reader},
     feature_flag::{CHAT_SWITCH, FLAG_DISABLED, GLOBAL_SWITCH},
     policy::checks::{NO_ACCESS, NOT_ALLOWED, NOT_FOUND},
     ports::{Credentials, ModelError, Retry},
-    protocol::{Code, Exchange, GlobalId, Hop, Outcome, RequestId, Role, UserId},
+    protocol::{Code, Exchange, GlobalId, Hop, Outcome, RequestId, Role, ThreadChoice, UserId},
     slash_command,
     supervisor::{Inspector, Tree},
-    testing::{Script, World, panic_once},
+    testing::{Script, World, a_caller, panic_once},
 };
 use tokio::time::{Instant, timeout};
 
@@ -39,7 +39,9 @@ mod idempotency;
 mod panics;
 mod refusals;
 mod restarts;
+mod second_looks;
 mod streams;
+mod threads;
 
 const ALICE: UserId = UserId(2);
 
@@ -58,10 +60,10 @@ fn everything_of(owner: UserId, request_id: RequestId) -> Filter {
 }
 
 /// Reads a subscription to the final of some request.
-async fn to_the_final(subscription: &mut Subscription) -> Vec<Arc<Event>> {
+async fn to_the_final(subscription: &mut Reader) -> Vec<Arc<Event>> {
     let mut events = Vec::new();
     while !events.last().is_some_and(|event: &Arc<Event>| event.kind == EventKind::Final) {
-        events.extend(subscription.read(1 << 20));
+        events.extend(subscription.read(1 << 20).await);
         if !events.last().is_some_and(|event| event.kind == EventKind::Final) {
             timeout(Duration::from_secs(600), subscription.changed()).await.expect("an event in time");
         }
@@ -79,7 +81,7 @@ async fn answer(world: &World, entrance: &Entrance, token: &str, owner: UserId) 
     let gate = entrance.ask(world.ask(token, "chat")).await.unwrap();
     let filter = everything_of(owner, gate.request_id());
     drop(gate);
-    to_the_final(&mut entrance.subscribe(filter).await.unwrap()).await
+    to_the_final(&mut entrance.subscribe(a_caller(owner), filter).await.unwrap()).await
 }
 
 /// A world in which a user has one request in flight.

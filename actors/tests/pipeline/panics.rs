@@ -42,7 +42,7 @@ async fn a_panic_in_any_actor_at_any_message_ends_that_request_typed_and_harms_n
                 let request_id = gate.request_id();
                 drop(gate);
                 let filter = everything_of(ALICE, request_id);
-                let mut subscription = tree.entrance().subscribe(filter).await.unwrap();
+                let mut subscription = tree.entrance().subscribe(a_caller(ALICE), filter).await.unwrap();
                 let events = to_the_final(&mut subscription).await;
                 let last = events.last().unwrap();
                 assert_eq!(text(&events), last.message.content, "{actor} at {message}: shown, and kept");
@@ -137,7 +137,7 @@ async fn an_actor_is_back_within_100_ms_of_a_panic_at_any_message_and_others_nev
         let gate = tree.entrance().ask(world.ask("root", "chat")).await.unwrap();
         let filter = everything_of(UserId(1), gate.request_id());
         drop(gate);
-        let mut bystander = tree.entrance().subscribe(filter).await.unwrap();
+        let mut bystander = tree.entrance().subscribe(a_caller(UserId(1)), filter).await.unwrap();
         tokio::time::sleep(Duration::from_millis(1)).await;
 
         trap.armed.store(true, SeqCst);
@@ -161,8 +161,11 @@ async fn put_a_question(entrance: &Entrance, message: &str) -> Result<(), Code> 
             let actions = vec![duologue_actors::testing::an_action("chat")];
             entrance.available_actions(caller, actions).await.map(drop)
         }
-        "ReadConversation" => entrance.messages(ALICE).await.map(drop),
-        "Subscribe" => entrance.subscribe(everything_of(ALICE, RequestId::new())).await.map(drop),
+        "ReadConversation" => entrance.messages(ALICE, ThreadChoice::Legacy).await.map(drop),
+        "ReadThreads" => entrance.threads(ALICE).await.map(drop),
+        "Subscribe" => {
+            entrance.subscribe(a_caller(ALICE), everything_of(ALICE, RequestId::new())).await.map(drop)
+        }
         other => panic!("no question is called {other}"),
     };
     answer.map_err(|failure| failure.code)
@@ -176,6 +179,7 @@ async fn a_question_that_meets_a_panic_is_answered_with_it_and_the_next_one_is_s
         ("feature_flag", "WhichEnabled"),
         ("policy", "WhichAllowed"),
         ("cache", "ReadConversation"),
+        ("cache", "ReadThreads"),
         ("broadcaster", "Subscribe"),
     ];
     for (actor, message) in questions {

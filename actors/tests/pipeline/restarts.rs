@@ -18,7 +18,8 @@ async fn killed_in_flight(world: &World) -> RequestId {
 async fn final_after_restart(world: &World, request_id: RequestId) -> (Tree, Arc<Event>) {
     let tree = start(world);
     tree.recovered().await;
-    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
+    let mut subscription =
+        tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, request_id)).await.unwrap();
     let last = to_the_final(&mut subscription).await.pop().unwrap();
     (tree, last)
 }
@@ -30,7 +31,7 @@ async fn an_unfinished_request_runs_again_after_a_restart_and_ends_once() {
     let (tree, last) = final_after_restart(&world, request_id).await;
     assert_eq!(last.message.content, "Hello world.");
     assert_eq!(world.models.calls().len(), 2);
-    let messages = tree.entrance().messages(ALICE).await.unwrap();
+    let messages = tree.entrance().messages(ALICE, ThreadChoice::Legacy).await.unwrap();
     let roles: Vec<Role> = messages.iter().map(|message| message.role).collect();
     assert_eq!(roles, [Role::User, Role::Assistant]);
 }
@@ -66,7 +67,8 @@ async fn a_panic_while_the_journal_is_taken_over_loses_nothing_and_counts_no_int
         let code = last.failure.as_ref().map(|failure| failure.code);
         let expected = one.contains(&(actor, message)).then_some(Code::Internal);
         assert_eq!(code, expected, "{actor} at {message}");
-        let mut replay = tree.entrance().subscribe(everything_of(ALICE, finished)).await.unwrap();
+        let mut replay =
+            tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, finished)).await.unwrap();
         assert_eq!(to_the_final(&mut replay).await.len(), 1, "{actor} at {message}");
     }
 }
@@ -136,7 +138,7 @@ async fn a_direct_stream_that_a_crash_cut_short_is_not_run_again() {
     {
         let tree = start(&world);
         world.models.next_call(Script::default().then(Duration::ZERO, "lost ").hang());
-        let stream = tree.entrance().stream(world.ask("alice", "chat")).await.unwrap();
+        let stream = tree.entrance().stream(a_caller(ALICE).user, world.ask("alice", "chat")).await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
         tree.stop(Duration::from_millis(100)).await;
         drop(stream);
@@ -155,9 +157,10 @@ async fn a_directory_that_is_down_at_the_restart_only_delays_the_answer() {
     world.directory.is_down.store(true, SeqCst);
     let tree = start(&world);
     tree.recovered().await;
-    let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
+    let mut subscription =
+        tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, request_id)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(10)).await;
-    assert!(subscription.read(1 << 20).is_empty());
+    assert!(subscription.read(1 << 20).await.is_empty());
     world.directory.is_down.store(false, SeqCst);
     assert_eq!(text(&to_the_final(&mut subscription).await), "Hello world.");
 }
@@ -173,7 +176,8 @@ async fn a_request_that_waits_to_run_again_can_be_cancelled() {
         world.permits = duologue_actors::permits::Permits::new(usize::from(directory_is_down));
         let tree = start(&world);
         tree.recovered().await;
-        let mut subscription = tree.entrance().subscribe(everything_of(ALICE, request_id)).await.unwrap();
+        let mut subscription =
+            tree.entrance().subscribe(a_caller(ALICE), everything_of(ALICE, request_id)).await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
         tree.entrance().cancel(ALICE, request_id).await.unwrap();
         let started = Instant::now();
@@ -189,7 +193,7 @@ async fn what_is_not_kept_any_more_is_answered_with_a_reset_and_not_with_silence
     let tree = start(&world);
     let request_id = answer(&world, tree.entrance(), "alice", ALICE).await[0].request_id();
     let resume = async |owner: UserId| {
-        tree.entrance().subscribe(everything_of(owner, request_id)).await.unwrap().resume()
+        tree.entrance().subscribe(a_caller(owner), everything_of(owner, request_id)).await.unwrap().resume()
     };
     assert_eq!(resume(ALICE).await, Resume::Replayed);
     assert_eq!(resume(UserId(3)).await, Resume::Reset, "another user's request does not exist");
@@ -203,7 +207,7 @@ async fn three_days_pass_and_the_conversation_is_forgotten() {
     let tree = start(&world);
     answer(&world, tree.entrance(), "alice", ALICE).await;
     tokio::time::advance(Duration::from_secs(3 * 24 * 60 * 60 - 60)).await;
-    assert_eq!(tree.entrance().messages(ALICE).await.unwrap().len(), 2);
+    assert_eq!(tree.entrance().messages(ALICE, ThreadChoice::Legacy).await.unwrap().len(), 2);
     tokio::time::advance(Duration::from_secs(120)).await;
-    assert_eq!(tree.entrance().messages(ALICE).await.unwrap().len(), 0);
+    assert_eq!(tree.entrance().messages(ALICE, ThreadChoice::Legacy).await.unwrap().len(), 0);
 }

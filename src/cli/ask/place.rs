@@ -131,7 +131,7 @@ mod tests {
     use super::*;
     use crate::{
         env_file::Environment,
-        storage::{Holder, Storage},
+        storage::{Holder, Shelf, Storage},
     };
 
     fn held() -> AppError {
@@ -182,7 +182,7 @@ mod tests {
         let mut config = Config::from_layers(None, &Environment::default()).unwrap();
         config.server.listen = nobody;
         config.storage.path = folder.path().to_owned();
-        let other = Storage::open(&config.storage, config.conversation.limits()).unwrap();
+        let other = Storage::open(&config.storage, config.conversation.limits(), Shelf::Messages).unwrap();
         actix_rt::System::new().block_on(async {
             let leaves = async {
                 // Long enough for a first attempt to be refused.

@@ -1,32 +1,29 @@
 //! The commands, in the forms that servers since Redis 6 take.
 
-use duologue_actors::{
-    ports::ConversationLimits,
-    protocol::{ChatMessage, UserId},
-};
+use duologue_actors::{ports::ConversationLimits, protocol::ChatMessage};
 use redis::Pipeline;
 
-use crate::conversation::entry;
+use crate::conversation::{entry, outbox::StreamName};
 
 /// The newest `most` entries, newest first: a stream that others let grow costs no more than one of ours.
-pub(super) fn read(owner: UserId, most: usize) -> Pipeline {
+pub(super) fn read(stream: StreamName, most: usize) -> Pipeline {
     let mut commands = redis::pipe();
-    newest(&mut commands, owner, most);
+    newest(&mut commands, stream, most);
     commands
 }
 
 /// The same, and the next EXEC does nothing if the stream has changed by then.
-pub(super) fn watch(owner: UserId, most: usize) -> Pipeline {
+pub(super) fn watch(stream: StreamName, most: usize) -> Pipeline {
     let mut commands = redis::pipe();
-    commands.cmd("WATCH").arg(entry::key(owner)).ignore();
-    newest(&mut commands, owner, most);
+    commands.cmd("WATCH").arg(entry::key(stream)).ignore();
+    newest(&mut commands, stream, most);
     commands
 }
 
 /// All of it or nothing, the expiry begins anew, and no more entries are left than a conversation has. `MAXLEN`
 /// alone is exact; `~` would leave up to a hundred.
-pub(super) fn add(owner: UserId, messages: &[&ChatMessage], limits: &ConversationLimits) -> Pipeline {
-    let key = entry::key(owner);
+pub(super) fn add(stream: StreamName, messages: &[&ChatMessage], limits: &ConversationLimits) -> Pipeline {
+    let key = entry::key(stream);
     let mut commands = redis::pipe();
     commands.atomic();
     for message in messages {
@@ -45,6 +42,6 @@ pub(super) fn ping() -> Pipeline {
     commands
 }
 
-fn newest(commands: &mut Pipeline, owner: UserId, most: usize) {
-    commands.cmd("XREVRANGE").arg(entry::key(owner)).arg("+").arg("-").arg("COUNT").arg(most);
+fn newest(commands: &mut Pipeline, stream: StreamName, most: usize) {
+    commands.cmd("XREVRANGE").arg(entry::key(stream)).arg("+").arg("-").arg("COUNT").arg(most);
 }

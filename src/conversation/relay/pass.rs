@@ -14,18 +14,18 @@ use tokio::time::Instant;
 
 use super::SET_ASIDE;
 use crate::conversation::{
-    outbox::{Outbox, Waiting},
+    outbox::{Outbox, StreamName, Waiting},
     streams::{Fault, Streams},
 };
 
 /// Messages read at a time, fewer when they are long. What was written of them is taken out in one commit, and those of
-/// one user are one transaction in Redis: the more at a time, the sooner all are there.
+/// one stream are one transaction in Redis: the more at a time, the sooner all are there.
 const PAGE: usize = 1_024;
 
 pub(super) struct Pass {
     outbox: Arc<dyn Outbox>,
     streams: Arc<dyn Streams>,
-    set_aside: HashMap<UserId, SetAside>,
+    set_aside: HashMap<StreamName, SetAside>,
 }
 
 struct SetAside {
@@ -37,9 +37,9 @@ struct SetAside {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Passed {
     AllWritten,
-    /// All but the conversations of so many users, or messages that cannot be read.
+    /// All but so many conversations, or messages that cannot be read.
     SomeSetAside {
-        users: usize,
+        conversations: usize,
         why: Option<String>,
         unreadable: usize,
     },
@@ -62,7 +62,7 @@ impl Pass {
         match self.pages().await {
             Ok(unreadable) if self.set_aside.is_empty() && unreadable == 0 => Passed::AllWritten,
             Ok(unreadable) => Passed::SomeSetAside {
-                users: self.set_aside.len(),
+                conversations: self.set_aside.len(),
                 why: self.set_aside.values().map(|set_aside| set_aside.why.clone()).next(),
                 unreadable,
             },
@@ -93,14 +93,14 @@ impl Pass {
         waiting: Vec<Waiting>,
         written: &mut Vec<(UserId, MessageId)>,
     ) -> Result<(), Fault> {
-        for (owner, messages) in by_owner(waiting) {
-            if self.set_aside.contains_key(&owner) {
+        for (stream, messages) in by_stream(waiting) {
+            if self.set_aside.contains_key(&stream) {
                 continue;
             }
-            match self.streams.add(owner, &messages).await {
-                Ok(()) => written.extend(messages.iter().map(|message| (owner, message.id))),
+            match self.streams.add(stream, &messages).await {
+                Ok(()) => written.extend(messages.iter().map(|message| (stream.owner, message.id))),
                 Err(Fault::OfOne(why)) => {
-                    self.set_aside.insert(owner, SetAside { until: Instant::now() + SET_ASIDE, why });
+                    self.set_aside.insert(stream, SetAside { until: Instant::now() + SET_ASIDE, why });
                 }
                 Err(fault) => return Err(fault),
             }
@@ -109,13 +109,13 @@ impl Pass {
     }
 }
 
-/// Those of one owner stay in their order.
-fn by_owner(waiting: Vec<Waiting>) -> BTreeMap<UserId, Vec<ChatMessage>> {
-    let mut owners: BTreeMap<UserId, Vec<ChatMessage>> = BTreeMap::new();
-    for Waiting { owner, message } in waiting {
-        owners.entry(owner).or_default().push(message);
+/// Those of one stream stay in their order.
+fn by_stream(waiting: Vec<Waiting>) -> BTreeMap<StreamName, Vec<ChatMessage>> {
+    let mut streams: BTreeMap<StreamName, Vec<ChatMessage>> = BTreeMap::new();
+    for Waiting { stream, message } in waiting {
+        streams.entry(stream).or_default().push(message);
     }
-    owners
+    streams
 }
 
 struct HeldUp {

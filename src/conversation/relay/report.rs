@@ -18,8 +18,8 @@ impl Report {
     pub(super) fn of(passed: &Passed) -> Self {
         match passed {
             Passed::AllWritten => Self::default(),
-            Passed::SomeSetAside { users, why, unreadable } => {
-                Self { held_up: None, set_aside: *users, why: why.clone(), unreadable: *unreadable }
+            Passed::SomeSetAside { conversations, why, unreadable } => {
+                Self { held_up: None, set_aside: *conversations, why: why.clone(), unreadable: *unreadable }
             }
             Passed::HeldUp { why, .. } => Self { held_up: Some(why.clone()), ..Self::default() },
         }

@@ -1,9 +1,10 @@
-use duologue_actors::protocol::UserId;
+use duologue_actors::protocol::{ThreadId, UserId};
 
 use super::*;
 use crate::conversation::{
+    outbox::StreamName,
     streams::Fault,
-    testing::{ALICE, FakeStreams, MALLORY, MemoryOutbox, Mood, a_message, contents},
+    testing::{ALICE, FakeStreams, MALLORY, MemoryOutbox, Mood, a_message, contents, main_of},
 };
 
 /// What is promised once Redis is back.
@@ -23,12 +24,11 @@ impl Scene {
     }
 
     async fn say(&self, owner: UserId, content: &str) {
-        self.outbox.put(owner, a_message(1, content)).await.unwrap();
-        self.relay.signal.wake();
+        self.outbox.put(owner, None, a_message(1, content)).await.unwrap();
     }
 
     fn written(&self, owner: UserId) -> Vec<String> {
-        contents(&self.streams.of(owner)).into_iter().map(str::to_owned).collect()
+        contents(&self.streams.of(main_of(owner))).into_iter().map(str::to_owned).collect()
     }
 
     /// Lets so much time pass.
@@ -63,13 +63,13 @@ async fn what_an_earlier_process_left_is_written_without_being_asked_for() {
     let outbox = Arc::new(MemoryOutbox::default());
     for number in 0..200 {
         let owner = if number % 3 == 0 { MALLORY } else { ALICE };
-        outbox.put(owner, a_message(number, &number.to_string())).await.unwrap();
+        outbox.put(owner, None, a_message(number, &number.to_string())).await.unwrap();
     }
     let streams = Arc::new(FakeStreams::new(Mood::Well));
     let _relay = Relay::start(outbox.clone(), streams.clone());
     tokio::time::sleep(Duration::from_millis(1)).await;
     let numbers = |owner| -> Vec<u64> {
-        contents(&streams.of(owner)).into_iter().map(|content| content.parse().unwrap()).collect()
+        contents(&streams.of(main_of(owner))).into_iter().map(|content| content.parse().unwrap()).collect()
     };
     assert_eq!(numbers(MALLORY), (0..200).filter(|number| number % 3 == 0).collect::<Vec<_>>());
     assert_eq!(numbers(ALICE), (0..200).filter(|number| number % 3 != 0).collect::<Vec<_>>());
@@ -121,7 +121,7 @@ async fn a_message_whose_answer_was_lost_is_written_once() {
 #[tokio::test(start_paused = true)]
 async fn a_conversation_that_cannot_be_written_holds_up_no_other_and_is_tried_again() {
     let scene = Scene::new(Mood::Well);
-    scene.streams.bad.lock().unwrap().insert(ALICE);
+    scene.streams.bad.lock().unwrap().insert(main_of(ALICE));
     scene.say(ALICE, "1").await;
     scene.settle().await;
     for number in 0..100 {
@@ -139,6 +139,20 @@ async fn a_conversation_that_cannot_be_written_holds_up_no_other_and_is_tried_ag
     scene.settle().await;
     assert_eq!(scene.written(ALICE).len(), 101);
     assert_eq!((scene.outbox.len(), scene.relay.signal.report()), (0, Report::default()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_thread_of_a_user_is_written_to_its_own_stream_and_holds_up_no_other() {
+    let scene = Scene::new(Mood::Well);
+    let quick = StreamName { owner: ALICE, thread_id: Some(ThreadId(7)) };
+    scene.streams.bad.lock().unwrap().insert(main_of(ALICE));
+    for (thread_id, content) in [(quick.thread_id, "1"), (None, "2"), (quick.thread_id, "3")] {
+        scene.outbox.put(ALICE, thread_id, a_message(1, content)).await.unwrap();
+    }
+    scene.settle().await;
+    assert_eq!(contents(&scene.streams.of(quick)), ["1", "3"]);
+    assert_eq!((scene.written(ALICE).len(), scene.outbox.len()), (0, 1));
+    assert_eq!(scene.relay.signal.report().set_aside, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -43,7 +43,8 @@ async fn the_17th_request_in_flight_is_refused_until_one_of_the_others_has_ended
     let first = running[0];
     let query = format!("subscription {{ aiCompletionResponse(requestId: \"{first}\") {{ id }} }}");
     let prepared = test.edge.graphql.subscribe(request(&query, json!({})), &alice).await.unwrap();
-    let mut subscription = test.edge.entrance.subscribe(prepared.filter).await.unwrap();
+    let mut subscription =
+        test.edge.entrance.subscribe(a_caller(alice.user.id), prepared.filter).await.unwrap();
     let cancel = format!("mutation {{ aiCancel(requestId: \"{first}\") {{ requestId }} }}");
     assert!(body(&test, "alice", &cancel).await.get("errors").is_none());
     while next(&mut subscription).await.kind != EventKind::Final {}

@@ -50,7 +50,8 @@ async fn the_conversation_is_read_page_by_page() {
     let alice = identity(&test, "alice").await;
     let query = "subscription { aiCompletionResponse(aiAction: CHAT) { id } }";
     let prepared = test.edge.graphql.subscribe(request(query, json!({})), &alice).await.unwrap();
-    let mut subscription = test.edge.entrance.subscribe(prepared.filter).await.unwrap();
+    let mut subscription =
+        test.edge.entrance.subscribe(a_caller(alice.user.id), prepared.filter).await.unwrap();
     drop(execute(&test, "alice", ASK).await);
     while next(&mut subscription).await.kind != EventKind::Final {}
 

@@ -7,6 +7,7 @@ use duologue_actors::ports::Scope;
 use super::*;
 
 const MESSAGES: &str = "{ aiMessages { nodes { id } } }";
+const THREADS: &str = "{ aiConversationThreads { nodes { id } } }";
 const CURRENT_USER: &str = "{ currentUser { username } }";
 const ANSWERS: &str = "subscription { aiCompletionResponse(aiAction: CHAT) { id } }";
 
@@ -19,14 +20,14 @@ fn jwt(unit_primitive: &str) -> Scope {
 }
 
 /// Whether the fields that ask, cancel, read and subscribe are open to Alice when her token has this scope.
-async fn open_fields(scope: Scope) -> [bool; 4] {
+async fn open_fields(scope: Scope) -> [bool; 5] {
     let test = start(world());
     test.world.models.next_call(Script::default().hang());
     let running = execute(&test, "alice", ASK).await.opens.unwrap().request_id();
     test.world.verifier.narrow("alice", scope);
     let cancel = format!("mutation {{ aiCancel(requestId: \"{running}\") {{ requestId }} }}");
     let mut open = Vec::new();
-    for query in [ASK, &cancel, MESSAGES] {
+    for query in [ASK, &cancel, MESSAGES, THREADS] {
         open.push(is_open(&body(&test, "alice", query).await));
     }
     let alice = identity(&test, "alice").await;
@@ -45,15 +46,15 @@ fn is_open(body: &Value) -> bool {
 }
 
 #[rstest::rstest]
-#[case::api(gitlab("api"), [true, true, true, true])]
-#[case::ai_features(gitlab("ai_features"), [true, true, true, true])]
-#[case::read_api(gitlab("read_api"), [false, false, true, true])]
-#[case::another(gitlab("read_user"), [false, false, false, false])]
-#[case::the_actions_unit_primitive(jwt("chat"), [true, true, true, true])]
-#[case::another_unit_primitive(jwt("explain_code"), [false, true, true, true])]
-#[case::no_unit_primitive(Scope::UnitPrimitives(Arc::default()), [false, false, false, false])]
+#[case::api(gitlab("api"), [true, true, true, true, true])]
+#[case::ai_features(gitlab("ai_features"), [true, true, true, true, true])]
+#[case::read_api(gitlab("read_api"), [false, false, true, true, true])]
+#[case::another(gitlab("read_user"), [false, false, false, false, false])]
+#[case::the_actions_unit_primitive(jwt("chat"), [true, true, true, true, true])]
+#[case::another_unit_primitive(jwt("explain_code"), [false, true, true, true, true])]
+#[case::no_unit_primitive(Scope::UnitPrimitives(Arc::default()), [false, false, false, false, false])]
 #[actix_web::test]
-async fn a_field_is_open_to_the_scopes_that_fit_it(#[case] scope: Scope, #[case] open: [bool; 4]) {
+async fn a_field_is_open_to_the_scopes_that_fit_it(#[case] scope: Scope, #[case] open: [bool; 5]) {
     assert_eq!(open_fields(scope).await, open);
 }
 

@@ -9,7 +9,8 @@ async fn a_subscriber_sees_the_answer_as_its_document_asks() {
     let variables = json!({"userId": "gid://gitlab/User/2", "c": "page"});
     let alice = identity(&test, "alice").await;
     let prepared = test.edge.graphql.subscribe(request(SUBSCRIBE, variables), &alice).await.unwrap();
-    let mut subscription = test.edge.entrance.subscribe(prepared.filter.clone()).await.unwrap();
+    let mut subscription =
+        test.edge.entrance.subscribe(a_caller(alice.user.id), prepared.filter.clone()).await.unwrap();
     insta::assert_snapshot!(
         without_cursor(&prepared.first(&subscription)),
         @r#"{"data":{"answer":null},"extensions":{"cursor":"[cursor]","resume":"LIVE","subscribed":true}}"#
@@ -50,14 +51,18 @@ fn without_cursor(frame: &[u8]) -> String {
 async fn an_event_is_encoded_once_for_all_who_look_at_it_alike() {
     let test = start(world());
     let alice = identity(&test, "alice").await;
-    let subscribe = |query: &'static str| {
+    let subscribe = |query: &'static str, after: Option<String>| {
         let (graphql, alice) = (test.edge.graphql.clone(), alice.clone());
-        async move { graphql.subscribe(request(query, json!({})), &alice).await.unwrap() }
+        async move { graphql.subscribe(request(query, json!({"after": after})), &alice).await.unwrap() }
     };
-    let plain = "subscription { aiCompletionResponse(clientSubscriptionId: \"page\") { content } }";
+    let plain = "subscription($after: String) { aiCompletionResponse(clientSubscriptionId: \"page\", after: $after) { content } }";
     let another = "subscription { aiCompletionResponse(clientSubscriptionId: \"page\") { chunkId } }";
-    let (one, two, other) = tokio::join!(subscribe(plain), subscribe(plain), subscribe(another));
-    let mut subscription = test.edge.entrance.subscribe(one.filter.clone()).await.unwrap();
+    // One of them has been here before.
+    let further = Some("0".repeat(32));
+    let (one, two, other) =
+        tokio::join!(subscribe(plain, None), subscribe(plain, further), subscribe(another, None));
+    let mut subscription =
+        test.edge.entrance.subscribe(a_caller(alice.user.id), one.filter.clone()).await.unwrap();
     drop(execute_with(&test, "alice", ASK, json!({"c": "page"})).await);
     loop {
         let event = next(&mut subscription).await;
@@ -90,7 +95,8 @@ async fn a_rendering_that_was_dropped_half_way_leaves_nothing_behind() {
     let alice = identity(&test, "alice").await;
     let plain = "subscription { aiCompletionResponse(clientSubscriptionId: \"page\") { content chunkId } }";
     let prepared = test.edge.graphql.subscribe(request(plain, json!({})), &alice).await.unwrap();
-    let mut subscription = test.edge.entrance.subscribe(prepared.filter.clone()).await.unwrap();
+    let mut subscription =
+        test.edge.entrance.subscribe(a_caller(alice.user.id), prepared.filter.clone()).await.unwrap();
     drop(execute_with(&test, "alice", ASK, json!({"c": "page"})).await);
     let first = next(&mut subscription).await;
     drop(futures::poll!(Box::pin(prepared.render(&first))));
@@ -106,7 +112,8 @@ async fn a_failed_answer_says_why_to_people_and_to_programs() {
     let alice = identity(&test, "alice").await;
     let query = "subscription { aiCompletionResponse(aiAction: CHAT) { content contentHtml errors role } }";
     let prepared = test.edge.graphql.subscribe(request(query, json!({})), &alice).await.unwrap();
-    let mut subscription = test.edge.entrance.subscribe(prepared.filter.clone()).await.unwrap();
+    let mut subscription =
+        test.edge.entrance.subscribe(a_caller(alice.user.id), prepared.filter.clone()).await.unwrap();
     drop(execute(&test, "alice", ASK).await);
     let event = loop {
         let event = next(&mut subscription).await;
@@ -207,7 +214,8 @@ async fn frames(query: &str, variables: Value, operation_name: Option<&str>) -> 
     let operation_name = operation_name.map(str::to_owned);
     let request = GraphqlRequest { operation_name, ..request(query, variables) };
     let prepared = test.edge.graphql.subscribe(request, &alice).await.unwrap();
-    let mut subscription = test.edge.entrance.subscribe(prepared.filter.clone()).await.unwrap();
+    let mut subscription =
+        test.edge.entrance.subscribe(a_caller(alice.user.id), prepared.filter.clone()).await.unwrap();
     drop(execute_with(&test, "alice", ASK, json!({"c": "page"})).await);
     let mut frames = Vec::new();
     loop {

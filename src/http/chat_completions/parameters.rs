@@ -40,7 +40,7 @@ pub(super) struct Parameters {
     referer_url: Option<String>,
     client_subscription_id: Option<String>,
     #[serde(default)]
-    pub with_clean_history: bool,
+    with_clean_history: bool,
     project_id: Option<Id>,
     current_file: Option<CurrentFile>,
     additional_context: Option<Vec<AdditionalContext>>,
@@ -107,17 +107,17 @@ impl Parameters {
         })
     }
 
-    /// What lets the conversation begin anew. It is not for the page that waits for the answer.
-    pub fn reset(&self, chat: &Arc<Action>) -> Order {
+    /// What lets the conversation begin anew, if that is wanted. It is not for the page that waits for the answer.
+    pub fn reset(&self, chat: &Arc<Action>) -> Option<Order> {
         let content = ("content".to_owned(), Value::String(RESET.to_owned()));
-        Order {
+        self.with_clean_history.then(|| Order {
             action: chat.clone(),
             input: direct::input(chat, [content]),
             resource_id: None,
             project_id: None,
             client_subscription_id: None,
             brought: None,
-        }
+        })
     }
 
     fn resource(&self) -> Result<Option<GlobalId>, Refusal> {
@@ -204,7 +204,12 @@ mod tests {
 
     use super::*;
 
-    const BOUNDS: RestConfig = RestConfig { max_chat_characters: 10, max_referer_url_characters: 10 };
+    const BOUNDS: RestConfig = RestConfig {
+        max_chat_characters: 10,
+        max_referer_url_characters: 10,
+        heartbeat_seconds: 15,
+        retry_milliseconds: 1_000,
+    };
 
     fn ordered(body: &Value) -> Result<Order, Refusal> {
         Parameters::read(body.to_string().as_bytes(), &BOUNDS, 10)?.order(&an_action("chat"))

@@ -12,7 +12,7 @@ pub(super) fn readable(source: &Connection, target: &Connection) -> Vec<String> 
         Ok(tables) => tables,
         Err(error) => return vec![error.to_string()],
     };
-    // Which conversation a message belongs to is seen to at the end.
+    // Which thread a message belongs to is seen to at the end.
     let mut findings: Vec<String> =
         without_references(target).err().into_iter().map(|e| e.to_string()).collect();
     findings.extend(tables.iter().filter_map(|table| Table::of(source, target, table).copy().err()));
@@ -20,7 +20,7 @@ pub(super) fn readable(source: &Connection, target: &Connection) -> Vec<String> 
     findings
 }
 
-fn without_references(target: &Connection) -> rusqlite::Result<()> {
+pub(super) fn without_references(target: &Connection) -> rusqlite::Result<()> {
     target.pragma_update(None, "foreign_keys", false)
 }
 
@@ -30,12 +30,26 @@ fn tables(target: &Connection) -> rusqlite::Result<Vec<String>> {
     target.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Messages whose conversation was lost get it back: all it says is when the last of them was.
-fn complete(target: &Connection) -> rusqlite::Result<()> {
-    target.execute_batch(
-        "INSERT OR IGNORE INTO conversations (owner, last_message_at)
-         SELECT owner, max(timestamp) FROM messages GROUP BY owner",
-    )
+/// Messages whose thread was lost get it back: of a lost thread no more is known than when its messages were, so it is
+/// what threads are that nobody asked to be anything else.
+pub(super) fn complete(target: &Connection) -> rusqlite::Result<()> {
+    if target.prepare("SELECT id FROM threads").is_err() {
+        // Of an older version, which has one conversation for each user.
+        return target.execute_batch(
+            "INSERT OR IGNORE INTO conversations (owner, last_message_at)
+             SELECT owner, max(timestamp) FROM messages GROUP BY owner",
+        );
+    }
+    for table in ["messages", "outbox"] {
+        target.execute_batch(&format!(
+            "INSERT INTO threads (id, owner, conversation_type, is_main, title, created_at, last_message_at, checksum)
+             SELECT *, row_checksum(id, owner, conversation_type, is_main, title, created_at, last_message_at)
+             FROM (SELECT thread AS id, owner, 'duo_chat_legacy' AS conversation_type, 0 AS is_main, NULL AS title,
+                 min(timestamp) AS created_at, max(timestamp) AS last_message_at
+                 FROM {table} WHERE thread NOT IN (SELECT id FROM threads) GROUP BY thread)"
+        ))?;
+    }
+    Ok(())
 }
 
 /// One table on its way.

@@ -7,9 +7,9 @@ use rusqlite::{Connection, Row};
 
 use super::{
     checksum::{self, Checked},
-    journal,
+    copy, journal,
 };
-use crate::storage::{conversation, outbox};
+use crate::storage::{conversation, outbox, threads};
 
 /// A row that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,8 @@ pub(in crate::storage) fn unreadable(connection: &Connection) -> rusqlite::Resul
     let mut found = of_table(connection, checksum::ACCEPTED, |row| journal::accepted_record(row).map(drop))?;
     found.extend(of_table(connection, checksum::TERMINALS, |row| journal::terminal_record(row).map(drop))?);
     found.extend(of_table(connection, checksum::MESSAGES, |row| conversation::chat_message(row).map(drop))?);
-    found.extend(of_table(connection, checksum::OUTBOX, |row| outbox::waiting(row).map(drop))?);
+    found.extend(of_table(connection, checksum::OUTBOX, |row| outbox::message(row).map(drop))?);
+    found.extend(of_table(connection, checksum::THREADS, |row| threads::kept(row).map(drop))?);
     Ok(found)
 }
 
@@ -50,10 +51,14 @@ fn of_table(
     Ok(found)
 }
 
+/// Takes them out. What belonged to one of them stays: the messages of a thread are not damaged with its row.
 pub(super) fn remove(connection: &mut Connection, found: &[Unreadable]) -> rusqlite::Result<()> {
+    copy::without_references(connection)?;
     let transaction = connection.transaction()?;
     for Unreadable { table, row } in found {
         transaction.execute(&format!("DELETE FROM {table} WHERE rowid = ?1"), [row])?;
     }
-    transaction.commit()
+    copy::complete(&transaction)?;
+    transaction.commit()?;
+    connection.pragma_update(None, "foreign_keys", true)
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use duologue_actors::{
     ports::{ConversationLimits, ConversationStore, Journal},
-    protocol::UserId,
+    protocol::{ThreadChoice, UserId},
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -13,10 +13,10 @@ use super::*;
 use crate::{
     config::StorageConfig,
     storage::{
-        Storage,
+        Shelf, Storage,
         conversation::a_message,
         file::FILE_NAME,
-        journal::{a_terminal, an_accepted, at},
+        journal::{a_terminal, an_accepted, at, plain},
     },
 };
 
@@ -34,8 +34,11 @@ async fn shown(storage: &Storage) -> Shown {
     let ends = storage.terminals_since(at(0)).await.unwrap_or_default();
     shown.extend(ends.iter().map(|terminal| format!("{terminal:?}")));
     for owner in [UserId(1), UserId(2)] {
-        let messages = storage.messages(owner, at(100)).await.unwrap_or_default();
-        shown.extend(messages.iter().map(|message| format!("{owner} {message:?}")));
+        for thread in storage.threads(owner, at(100)).await.unwrap_or_default() {
+            let choice = ThreadChoice::of(Some(thread.id));
+            let messages = storage.messages(owner, choice, at(100)).await.unwrap_or_default();
+            shown.extend(messages.iter().flatten().map(|message| format!("{owner} {message:?}")));
+        }
     }
     shown
 }
@@ -43,15 +46,22 @@ async fn shown(storage: &Storage) -> Shown {
 /// A store with some of everything, closed; its folder and what it shows.
 async fn a_store() -> (TempDir, Shown) {
     let folder = tempfile::tempdir().unwrap();
-    let storage =
-        Storage::open(&StorageConfig::in_folder(folder.path()), ConversationLimits::default()).unwrap();
+    let storage = Storage::open(
+        &StorageConfig::in_folder(folder.path()),
+        ConversationLimits::default(),
+        Shelf::Messages,
+    )
+    .unwrap();
     for second in 0..30 {
         let record = an_accepted(second);
-        storage.accept(record.clone(), None).await.unwrap();
+        storage.accept(plain(record.clone(), None)).await.unwrap();
         if second % 2 == 0 {
             storage.end(a_terminal(&record, &"an answer ".repeat(100))).await.unwrap();
         }
-        storage.append(UserId(1 + second % 2), a_message(second, &"a question ".repeat(50))).await.unwrap();
+        storage
+            .append(UserId(1 + second % 2), None, a_message(second, &"a question ".repeat(50)))
+            .await
+            .unwrap();
     }
     let all = shown(&storage).await;
     assert_eq!(all.len(), 60);
@@ -63,8 +73,11 @@ async fn a_store() -> (TempDir, Shown) {
 async fn shown_of(content: &[u8]) -> Option<(Shown, Option<Damage>)> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(FILE_NAME), content).unwrap();
-    let storage = match Storage::open(&StorageConfig::in_folder(folder.path()), ConversationLimits::default())
-    {
+    let storage = match Storage::open(
+        &StorageConfig::in_folder(folder.path()),
+        ConversationLimits::default(),
+        Shelf::Messages,
+    ) {
         Ok(storage) => storage,
         Err(error) => {
             // It is as it was, for a person to look at.
@@ -78,10 +91,14 @@ async fn shown_of(content: &[u8]) -> Option<(Shown, Option<Damage>)> {
         assert_eq!(fs::read(&damage.set_aside).unwrap(), content, "it is kept as it was found");
     }
     // What was put right is sound.
-    storage.accept(an_accepted(99), None).await.unwrap();
+    storage.accept(plain(an_accepted(99), None)).await.unwrap();
     storage.close().await;
-    let again =
-        Storage::open(&StorageConfig::in_folder(folder.path()), ConversationLimits::default()).unwrap();
+    let again = Storage::open(
+        &StorageConfig::in_folder(folder.path()),
+        ConversationLimits::default(),
+        Shelf::Messages,
+    )
+    .unwrap();
     assert_eq!(again.damage(), None);
     Some((shown, damage))
 }
@@ -149,6 +166,35 @@ async fn a_sound_file_is_not_called_damaged() {
     let (folder, all) = a_store().await;
     let content = fs::read(folder.path().join(FILE_NAME)).unwrap();
     assert_eq!(shown_of(&content).await, Some((all, None)));
+}
+
+#[tokio::test]
+async fn a_thread_whose_row_is_altered_keeps_its_messages_and_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let config = StorageConfig::in_folder(folder.path());
+        Storage::open(&config, ConversationLimits::default(), Shelf::Messages).unwrap()
+    };
+    let storage = open();
+    let thread_id = storage.append(UserId(1), None, a_message(1, "why?")).await.unwrap();
+    storage.close().await;
+    drop(storage);
+    let file = Connection::open(folder.path().join(FILE_NAME)).unwrap();
+    file.execute("UPDATE threads SET title = 'another'", []).unwrap();
+    file.close().unwrap();
+
+    let storage = open();
+    let damage = storage.damage().unwrap();
+    assert!(damage.findings[0].ends_with("of threads is not as it was written"), "{damage}");
+    let threads = storage.threads(UserId(1), at(1)).await.unwrap();
+    assert_eq!((threads.len(), Some(threads[0].id), threads[0].title.as_deref()), (1, thread_id, None));
+    let kept = storage.messages(UserId(1), ThreadChoice::of(thread_id), at(1)).await.unwrap().unwrap();
+    assert_eq!(kept[0].content, "why?");
+    let again = storage.append(UserId(1), None, a_message(2, "and?")).await.unwrap();
+    assert_eq!(again, thread_id, "the conversation goes on");
+    storage.close().await;
+    drop(storage);
+    assert_eq!(open().damage(), None);
 }
 
 #[test]

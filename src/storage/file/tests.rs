@@ -30,9 +30,9 @@ fn without_fsync_a_commit_does_not_wait_for_the_disk_and_is_in_the_file_all_the_
     let opened = open_writer(&config).unwrap();
     assert_eq!(pragma::<String>(&opened.connection, "journal_mode"), "wal");
     assert_eq!(pragma::<i64>(&opened.connection, "synchronous"), 1, "1 is NORMAL");
-    opened.connection.execute("INSERT INTO conversations VALUES (1, 2)", []).unwrap();
+    opened.connection.execute("INSERT INTO room VALUES (x'01')", []).unwrap();
     let reader = open_reader(&opened.place).unwrap();
-    assert_eq!(reader.query_row("SELECT owner FROM conversations", [], |row| row.get(0)), Ok(1));
+    assert_eq!(reader.query_row("SELECT count(*) FROM room", [], |row| row.get(0)), Ok(1));
 }
 
 #[test]
@@ -44,13 +44,12 @@ fn in_memory_nothing_is_written_and_both_connections_see_the_same() {
     };
     let opened = open_writer(&config).unwrap();
     let reader = open_reader(&opened.place).unwrap();
-    opened.connection.execute("INSERT INTO conversations VALUES (1, 2)", []).unwrap();
-    assert_eq!(reader.query_row("SELECT owner FROM conversations", [], |row| row.get(0)), Ok(1));
+    opened.connection.execute("INSERT INTO room VALUES (x'01')", []).unwrap();
+    assert_eq!(reader.query_row("SELECT count(*) FROM room", [], |row| row.get(0)), Ok(1));
     assert!(!config.path.exists());
     // Another store of the same process is another one.
     let other = open_writer(&config).unwrap();
-    let rows: i64 =
-        other.connection.query_row("SELECT count(*) FROM conversations", [], |row| row.get(0)).unwrap();
+    let rows: i64 = other.connection.query_row("SELECT count(*) FROM room", [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 0);
 }
 

@@ -2,14 +2,13 @@
 
 use actix_web::rt;
 use duologue_actors::{
-    ports::{Credentials, Identity},
+    ports::{self, Credentials, Identity},
     protocol::{Code, Failure},
 };
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     super::{
-        Shared,
         connections::Seat,
         machine::{SecondVerdict, Verdict},
         recheck::Finding,
@@ -24,7 +23,25 @@ pub(super) type Answered = (Credentials, Result<Identity, Failure>);
 pub(super) struct Caller {
     pub identity: Identity,
     pub credentials: Credentials,
+    known: watch::Sender<ports::Caller>,
     _seat: Seat,
+}
+
+impl Caller {
+    fn new(identity: Identity, credentials: Credentials, seat: Seat) -> Self {
+        let known = ports::Caller { user: identity.user.clone(), credentials: Some(credentials.clone()) };
+        Self { identity, credentials, known: watch::Sender::new(known), _seat: seat }
+    }
+
+    /// Who it is for those who read for them, also when they are known anew.
+    pub(super) fn known(&self) -> watch::Receiver<ports::Caller> {
+        self.known.subscribe()
+    }
+
+    fn is_known_anew(&mut self, identity: Identity) {
+        self.known.send_modify(|known| known.user = identity.user.clone());
+        self.identity = identity;
+    }
 }
 
 impl Session {
@@ -63,7 +80,7 @@ impl Session {
         match Finding::of(&caller.identity, verified.map(|(_, verdict)| verdict)) {
             Finding::Good(identity) => {
                 let expires = self.shared.expiry(&identity);
-                caller.identity = identity;
+                caller.is_known_anew(identity);
                 SecondVerdict::Good { expires }
             }
             Finding::NotGood => SecondVerdict::NotGood,
@@ -77,16 +94,7 @@ impl Session {
             return Verdict::TooManyConnections;
         };
         let expires = self.shared.expiry(&identity);
-        self.caller = Some(Caller { identity, credentials, _seat: seat });
+        self.caller = Some(Caller::new(identity, credentials, seat));
         Verdict::Welcome { expires }
-    }
-}
-
-impl Shared {
-    /// When a socket of this caller ends; a token that is good for longer than time can be counted does not
-    /// expire here.
-    fn expiry(&self, identity: &Identity) -> Option<Instant> {
-        let left = identity.expires_at?.duration_since(self.clock.now()).unwrap_or_default();
-        Instant::now().checked_add(left)
     }
 }

@@ -140,7 +140,10 @@ fn addresses() -> Vec<Address> {
             owner: UserId(owner[n]),
             action: if n == 3 { "explain_code" } else { "chat" }.to_owned(),
             resource_id: (n % 2 == 0).then(|| GlobalId::of("Issue", 52)),
+            project_id: None,
             client_subscription_id: pages[n].map(ToOwned::to_owned),
+            clearance: None,
+            thread_id: None,
         })
         .collect()
 }

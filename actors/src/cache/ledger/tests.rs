@@ -3,8 +3,8 @@ use std::time::Duration;
 use super::*;
 use crate::{
     clock::Clock,
-    protocol::{Origin, Outcome},
-    testing::{a_request, an_action},
+    protocol::{Origin, Outcome, ThreadId},
+    testing::{FakeLicences, a_request, an_action},
 };
 
 /// A request's states, as the ledger knows them.
@@ -40,13 +40,13 @@ fn ledger(was: Was) -> (Ledger, RequestId) {
     let (mut ledger, request) = (Ledger::default(), a_request(&an_action("chat"), &Clock::system()));
     let id = request.id;
     if was != Unknown {
-        ledger.accepting(UserId(2), &request);
+        ledger.accepting(UserId(2), &request, Clearance::now(&FakeLicences::default()));
     }
     if was == AcceptingEnded {
         assert!(matches!(ledger.ended(completed(id, "first")), Verdict::Nothing));
     }
     if matches!(was, Accepted | Ending | Finished) {
-        assert!(matches!(ledger.accepted(id), Acceptance::GoesOn));
+        assert!(matches!(ledger.accepted(id, None), Acceptance::GoesOn));
     }
     if matches!(was, Ending | Finished) {
         assert!(matches!(ledger.ended(completed(id, "first")), Verdict::Write(_)));
@@ -88,7 +88,7 @@ async fn every_state_takes_an_end_in_one_way() {
 async fn every_state_takes_the_journals_word_in_one_way() {
     let acceptances = ALL.map(|was| {
         let (mut ledger, id) = ledger(was);
-        let acceptance = match ledger.accepted(id) {
+        let acceptance = match ledger.accepted(id, None) {
             Acceptance::GoesOn => "goes on".to_owned(),
             Acceptance::EndedMeanwhile(ended) => format!("ended {}", content(&ended)),
             Acceptance::TooLate => "too late".to_owned(),
@@ -154,7 +154,7 @@ async fn whatever_happens_in_whatever_order_one_end_is_written() {
         let mut written = u32::from(matches!(first, Ending | Finished));
         let mut count = |verdict: Verdict| written += u32::from(matches!(verdict, Verdict::Write(_)));
         count(ledger.ended(completed(id, "a")));
-        if let Acceptance::EndedMeanwhile(ended) = ledger.accepted(id) {
+        if let Acceptance::EndedMeanwhile(ended) = ledger.accepted(id, None) {
             count(ledger.ended(ended));
         }
         count(ledger.ended(completed(id, "b")));
@@ -175,7 +175,15 @@ async fn a_recovered_request_is_accepted_already() {
     let entry = ledger.recovered(address.clone(), true, request.deadline);
     assert_eq!((&entry.address, entry.keeps_conversation), (&address, true));
     assert!(ledger.is_open(request.id));
-    assert!(matches!(ledger.accepted(request.id), Acceptance::GoesOn));
+    assert!(matches!(ledger.accepted(request.id, None), Acceptance::GoesOn));
+}
+
+#[tokio::test]
+async fn the_journal_says_the_thread_also_of_what_was_ended_meanwhile() {
+    let (mut ledger, id) = ledger(Accepting);
+    assert_eq!(said(&ledger.ended(completed(id, "early"))), "nothing");
+    assert!(matches!(ledger.accepted(id, Some(ThreadId(7))), Acceptance::EndedMeanwhile(_)));
+    assert_eq!(ledger.entry(id).unwrap().address.thread_id, Some(ThreadId(7)));
 }
 
 #[tokio::test]
@@ -200,8 +208,8 @@ fn streamed_and_ending() -> (Ledger, RequestId) {
     let mut request = a_request(&an_action("chat"), &Clock::system());
     request.origin = Origin::Streamed;
     let mut ledger = Ledger::default();
-    ledger.accepting(UserId(2), &request);
-    assert!(matches!(ledger.accepted(request.id), Acceptance::GoesOn));
+    ledger.accepting(UserId(2), &request, Clearance::now(&FakeLicences::default()));
+    assert!(matches!(ledger.accepted(request.id, None), Acceptance::GoesOn));
     assert!(matches!(ledger.ended(completed(request.id, "first")), Verdict::Write(_)));
     (ledger, request.id)
 }

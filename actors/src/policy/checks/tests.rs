@@ -11,12 +11,17 @@ use crate::{
 const FEATURE: &str = "ai_features";
 
 /// Licences by the plan's name alone: `ultimate` contains everything, any other plan nothing.
+#[derive(Debug)]
 struct ByPlan;
 
 impl LicenceSource for ByPlan {
     fn entitlement(&self, namespace: &RootNamespace, action: &Action) -> Entitlement {
         let granted = action.licensed_feature == FEATURE && namespace.plan.as_deref() == Some("ultimate");
         Entitlement { granted, because: "ultimate is needed".to_owned() }
+    }
+
+    fn version(&self) -> u64 {
+        0
     }
 }
 
