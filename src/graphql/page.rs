@@ -208,7 +208,8 @@ fn place<I: Copy + PartialEq>(
     cursor: Cursor<I>,
     order: Order,
 ) -> std::result::Result<usize, usize> {
-    let known = cursors.iter().position(|known| known.id == cursor.id);
+    // An entry that has moved since is somewhere else: what comes after its old place goes on from there.
+    let known = cursors.iter().position(|known| *known == cursor);
     let comes_after = |known: &Cursor<I>| match order {
         Order::OldestFirst => known.nanoseconds > cursor.nanoseconds,
         Order::NewestFirst => known.nanoseconds < cursor.nanoseconds,

@@ -124,10 +124,13 @@ const THREADS: &str = "
     CREATE INDEX threads_by_owner ON threads (owner, last_message_at, id);
     CREATE INDEX threads_by_last_message ON threads (last_message_at);
     INSERT INTO threads (id, owner, conversation_type, is_main, title, created_at, last_message_at)
-        SELECT max(last / 1000, 0) + row_number() OVER (ORDER BY last, owner), owner, 'duo_chat_legacy', 1, NULL, last, last
-        FROM (SELECT owner, max(last) AS last FROM (
-            SELECT owner, last_message_at AS last FROM conversations UNION ALL SELECT owner, timestamp FROM outbox)
-            GROUP BY owner);
+        SELECT max(last / 1000, 0) + row_number() OVER (ORDER BY last, owner), owner, 'duo_chat_legacy', 1,
+            (SELECT substr(content, 1, 100) FROM messages WHERE owner = said.owner AND role = 'user'
+                AND content NOT LIKE '/%' ORDER BY position LIMIT 1), first, last
+        FROM (SELECT owner, min(moment) AS first, max(moment) AS last FROM (
+            SELECT owner, last_message_at AS moment FROM conversations
+            UNION ALL SELECT owner, timestamp FROM messages UNION ALL SELECT owner, timestamp FROM outbox)
+            GROUP BY owner) AS said;
     UPDATE threads SET checksum = row_checksum(id, owner, conversation_type, is_main, title, created_at, last_message_at);
 
     -- What has a message in the thread, or its question on the way there, which has its id.
@@ -149,6 +152,9 @@ const THREADS: &str = "
         THEN row_checksum(request_id, owner, action, resource_id, project_id, client_subscription_id, thread, outcome,
             model, message_id, ended_at) END;
     ALTER TABLE idempotency_keys ADD COLUMN thread INTEGER;
+    UPDATE idempotency_keys SET thread = coalesce(
+        (SELECT thread FROM accepted WHERE request_id = idempotency_keys.request_id),
+        (SELECT thread FROM terminals WHERE request_id = idempotency_keys.request_id));
 
     -- A message is in a thread, and goes with it.
     CREATE TABLE messages_of_threads (
@@ -276,6 +282,9 @@ mod tests {
             let of_type = |of| threads.iter().filter(move |thread| thread.conversation_type == of);
             let legacy: Vec<_> = of_type(ConversationType::DuoChatLegacy).map(|thread| thread.id).collect();
             assert_eq!(legacy.len(), 1, "version {left_behind}");
+            let main = of_type(ConversationType::DuoChatLegacy).next().unwrap();
+            assert_eq!(main.title.as_deref(), Some("What is a unit primitive?"), "version {left_behind}");
+            assert!(main.created_at <= main.last_message_at, "version {left_behind}");
             let chats = ended.iter().filter(|terminal| terminal.action == "chat");
             let chats: Vec<_> = chats.filter_map(|terminal| terminal.thread_id).collect();
             assert!(chats.contains(&legacy[0]), "version {left_behind}");

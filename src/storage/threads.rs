@@ -1,4 +1,4 @@
-//! The statements of the threads. The owner is part of every one: none reaches a thread without naming whose it is.
+//! The statements of the threads. The owner is part of every one that reads or writes a thread for somebody: none reaches a thread without naming whose it is.
 //!
 //! What a thread holds goes with it: its messages, and those of it that wait in the outbox.
 

@@ -50,8 +50,9 @@ class Subscription:
 
     def __init__(self, url, page):
         self.messages = []
-        self.standing, self.chunk = asyncio.Event(), asyncio.Event()
-        self.finished = asyncio.create_task(self.read(url, page))
+        self.standing, self.chunk, self.finished = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.ends = asyncio.Queue()
+        self.reading = asyncio.create_task(self.read(url, page))
 
     async def read(self, url, page):
         cursor = None
@@ -62,8 +63,6 @@ class Subscription:
                     async for result in session.subscribe(wanted, get_execution_result=True):
                         cursor = result.extensions["cursor"]
                         self.take(result.data["aiCompletionResponse"])
-                        if self.messages and is_final(self.messages[-1]):
-                            return
             except (TransportClosed, TransportConnectionFailed):
                 await asyncio.sleep(BREATH_SECONDS)
 
@@ -73,6 +72,18 @@ class Subscription:
         self.messages.append(message)
         if message["chunkId"] is not None:
             self.chunk.set()
+        if is_final(message):
+            self.ends.put_nowait(message["requestId"])
+            self.finished.set()
+
+    async def unless_reading_fails(self, waiting):
+        waiting = asyncio.ensure_future(waiting)
+        await asyncio.wait({waiting, self.reading}, return_when=asyncio.FIRST_COMPLETED)
+        return self.reading.result() if self.reading.done() else waiting.result()
+
+    async def until_the_end_of(self, request_id):
+        while await self.ends.get() != request_id:
+            pass
 
 
 async def ask(session, page):
@@ -100,7 +111,8 @@ async def during(asking, url, page):
     witness = Subscription(url, page)
     await witness.chunk.wait()
     subscription = Subscription(url, page)
-    await witness.finished
+    await witness.unless_reading_fails(witness.finished.wait())
+    witness.reading.cancel()
     return subscription, request_id
 
 
@@ -124,8 +136,13 @@ async def perform(index, play):
     directly = urlsplit(PLAN["graphqlUrl"])._replace(scheme="ws").geturl()
     async with client(directly) as asking:
         subscription, request_id = await SCENARIOS[play["scenario"]](asking, play["url"], page)
-        await subscription.finished
-    return {"requestId": request_id, "messages": subscription.messages}
+        await subscription.unless_reading_fails(subscription.finished.wait())
+        # Whatever else is sent of the first answer comes before the second one's end.
+        marker = await ask(asking, page)
+        await subscription.unless_reading_fails(subscription.until_the_end_of(marker))
+        subscription.reading.cancel()
+    messages = [message for message in subscription.messages if message["requestId"] != marker]
+    return {"requestId": request_id, "messages": messages}
 
 
 async def main():

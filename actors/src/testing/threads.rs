@@ -103,10 +103,12 @@ impl Threads {
         let id = ThreadId(self.last_id);
         let thread = Thread { id, conversation_type: of, title: None, created_at: now, last_message_at: now };
         self.kept.push(Kept { owner, thread, is_main, messages: Vec::new() });
-        let mut counted: Vec<_> =
-            self.kept.iter().filter(|kept| kept.owner == owner && !kept.is_main).map(Kept::age).collect();
+        // What has just been begun stays, whatever the clock says.
+        let others = |kept: &&Kept| kept.owner == owner && !kept.is_main && kept.thread.id != id;
+        let mut counted: Vec<_> = self.kept.iter().filter(others).map(Kept::age).collect();
         counted.sort();
-        let surplus = counted.len().saturating_sub(limits.threads);
+        let most_beside_it = limits.threads.saturating_sub(usize::from(!is_main));
+        let surplus = counted.len().saturating_sub(most_beside_it);
         self.kept.retain(|kept| !counted.iter().take(surplus).any(|(_, old)| *old == kept.thread.id));
         id
     }
@@ -134,7 +136,7 @@ impl Threads {
 
 impl Kept {
     fn is_fresh(&self, now: SystemTime, limits: &ConversationLimits) -> bool {
-        self.thread.last_message_at + limits.expiry > now
+        self.thread.last_message_at + limits.expiry >= now
     }
 
     fn age(&self) -> (SystemTime, ThreadId) {

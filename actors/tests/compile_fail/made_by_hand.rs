@@ -1,9 +1,13 @@
 //! A fact is established by its actor and by nobody else.
 
-use duologue_actors::{cache::Accepted, feature_flag::Enabled, policy::Authorized};
+use duologue_actors::{
+    cache::Accepted,
+    feature_flag::Enabled,
+    policy::{Authorized, Clearance},
+};
 
-fn authorize(enabled: Enabled) -> Authorized {
-    Authorized { enabled, resource: None, containers: Vec::new() }
+fn authorize(enabled: Enabled, clearance: Clearance) -> Authorized {
+    Authorized { enabled, resource: None, containers: Vec::new(), clearance }
 }
 
 fn accept(authorized: Authorized) -> Accepted {

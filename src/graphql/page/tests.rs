@@ -98,3 +98,14 @@ fn what_is_no_cursor_is_none(#[case] text: &str) {
 fn a_cursor_is_read_as_it_was_written() {
     assert_eq!(Cursor::parse(&message(3).to_string()), at(3));
 }
+
+/// A thread is at another place when something was said in it between two pages.
+#[test]
+fn an_entry_that_has_moved_brings_nothing_twice() {
+    let moved = Cursor { id: message(3).id, ..message(6) };
+    let threads = [moved, message(5), message(2), message(1)];
+    let window = Window { first: Some(2), after: at(3), ..Window::default() };
+    assert_eq!(range(&threads, &window, 100, Order::NewestFirst), 2..4);
+    let window = Window { last: Some(2), before: at(3), ..Window::default() };
+    assert_eq!(range(&threads, &window, 100, Order::NewestFirst), 0..2);
+}

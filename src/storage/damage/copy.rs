@@ -31,7 +31,7 @@ fn tables(target: &Connection) -> rusqlite::Result<Vec<String>> {
 }
 
 /// Messages whose thread was lost get it back: of a lost thread no more is known than when its messages were, so it is
-/// what threads are that nobody asked to be anything else.
+/// what threads are that nobody asked to be anything else. The oldest of an owner who has no main thread is that.
 pub(super) fn complete(target: &Connection) -> rusqlite::Result<()> {
     if target.prepare("SELECT id FROM threads").is_err() {
         // Of an older version, which has one conversation for each user.
@@ -44,9 +44,12 @@ pub(super) fn complete(target: &Connection) -> rusqlite::Result<()> {
         target.execute_batch(&format!(
             "INSERT INTO threads (id, owner, conversation_type, is_main, title, created_at, last_message_at, checksum)
              SELECT *, row_checksum(id, owner, conversation_type, is_main, title, created_at, last_message_at)
-             FROM (SELECT thread AS id, owner, 'duo_chat_legacy' AS conversation_type, 0 AS is_main, NULL AS title,
-                 min(timestamp) AS created_at, max(timestamp) AS last_message_at
-                 FROM {table} WHERE thread NOT IN (SELECT id FROM threads) GROUP BY thread)"
+             FROM (SELECT id, owner, 'duo_chat_legacy' AS conversation_type,
+                 id = min(id) OVER (PARTITION BY owner)
+                     AND NOT EXISTS (SELECT 1 FROM threads WHERE owner = lost.owner AND is_main) AS is_main,
+                 NULL AS title, created_at, last_message_at
+                 FROM (SELECT thread AS id, owner, min(timestamp) AS created_at, max(timestamp) AS last_message_at
+                     FROM {table} WHERE thread NOT IN (SELECT id FROM threads) GROUP BY thread) AS lost)"
         ))?;
     }
     Ok(())

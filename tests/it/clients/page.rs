@@ -90,7 +90,11 @@ fn every_file_on_the_page_is_an_example_or_needed_by_one() {
         "relay.config.json",
         "relay.js",
         "shared.js",
+        "shared.py",
         "urql.js",
     ];
     assert_eq!(names, expected);
+    for (name, text) in files().iter().filter(|(name, _)| !name.starts_with("shared")) {
+        assert!(text.lines().count() <= 10, "{name} is longer than ten lines");
+    }
 }

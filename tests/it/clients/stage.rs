@@ -46,11 +46,18 @@ pub struct Play {
     url: String,
     /// How often the end of the answer has come when the play is over.
     finals: u64,
+    /// Whether another question is asked then, up to whose end nothing more of the first may come.
+    marked: bool,
 }
 
 impl Play {
     pub fn new(scenario: &'static str, url: String) -> Self {
-        Self { scenario, url, finals: 1 }
+        Self { scenario, url, finals: 1, marked: false }
+    }
+
+    /// Asks again when the answer has come, and listens to the end of that too.
+    pub fn marked(self) -> Self {
+        Self { marked: true, ..self }
     }
 
     /// Waits until the answer has come once more.
@@ -122,7 +129,7 @@ impl Stage {
 
 impl Plan {
     fn json(&self, ping_seconds: u64) -> Value {
-        let play = |Play { scenario, url, finals }: &Play| json!({ "scenario": scenario, "url": url, "finals": finals });
+        let play = |Play { scenario, url, finals, marked }: &Play| json!({ "scenario": scenario, "url": url, "finals": finals, "marked": marked });
         json!({
             "client": self.library.adapter(),
             "token": ALICE,

@@ -71,8 +71,9 @@ async fn whenever_a_client_subscribes_it_gets_the_answer(
     ];
     let seen = seen(&stage, library, plays.into(), &signal).await;
     let [in_time @ .., (after, _)] = seen.as_slice() else { panic!("{}", seen.len()) };
-    for (seen, _) in in_time {
+    for (seen, line) in in_time {
         whole(seen, false);
+        assert_eq!(line.proxy.connections(), line.connections, "{seen}");
     }
     // The chunks of an answer that is complete are in it.
     assert_eq!(checked(after, false).finals[0]["content"], PIECES.concat(), "{after}");
@@ -108,7 +109,8 @@ async fn cut_after_message(stage: &Stage, library: Library, number: usize) -> (P
         (true, _) => (play, line),
         // Nobody has said yet that the final arrived, so who subscribes again gets it again.
         (false, true) => (play.until_the_second_final(), line),
-        (false, false) => (play, Line { connections: 1, ..line }),
+        // With its cursor it does not.
+        (false, false) => (play, line),
     }
 }
 
@@ -120,6 +122,7 @@ async fn seen(
     signal: &Signal,
 ) -> Vec<(Value, Line)> {
     let (plays, lines): (Vec<_>, Vec<_>) = plays.into_iter().unzip();
+    let plays = plays.into_iter().map(Play::marked).collect();
     let plan = stage.plan(library, plays);
     let all_are_there = async {
         until(|| lines.iter().all(Line::is_subscribed)).await;
