@@ -34,7 +34,7 @@ pub(super) fn value<'a>(message: Arc<ChatMessage>) -> FieldValue<'a> {
     FieldValue::owned_any(message)
 }
 
-/// `USER` as in [`AI_MESSAGE_ROLE`].
+/// `USER` and the like, as in GraphQL.
 #[must_use]
 pub fn role_name(role: Role) -> &'static str {
     match role {
