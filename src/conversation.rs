@@ -1,8 +1,8 @@
 //! Where conversations are kept: beside the journal, or in Redis.
 //!
-//! In Redis a thread is a stream, as GitLab's own layer stores it (`entry`); which threads there are, the database says. No request waits for it: a message
-//! is put into the outbox, in the commit that accepts its request, and the relay moves it on. So whatever happens to
-//! Redis loses no message and holds up no answer. What is read is the stream and what waits for it (`relayed`).
+//! In Redis a thread is a stream, as GitLab's own layer stores it (`entry`); which threads there are, the database says.
+//! No request waits for it: a message is put into the outbox, in the commit that accepts its request, and the relay
+//! moves it on. So whatever happens to Redis loses no message and holds up no answer. What is read is the stream and what waits for it (`relayed`).
 //!
 //! Invariants: every operation on Redis is bounded in time; nothing of a message is in an error or a log.
 

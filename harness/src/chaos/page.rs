@@ -1,5 +1,5 @@
-//! One page of a user: a socket over which all answers come to questions under the page's name. It notes nothing in the ledger, which
-//! could not keep up with a thousand of them: it looks itself whether each answer is whole, and says when.
+//! One page of a user: a socket over which all answers come to questions under the page's name. It notes nothing in the
+//! ledger, which could not keep up with a thousand of them: it looks itself whether each answer is whole, and says when.
 
 use std::net::SocketAddr;
 
