@@ -44,8 +44,9 @@ const PADDING: usize = 2_000;
 /// What the kernel takes for each socket: so little that the server soon has to wait for those who do not read.
 const SEND_BUFFER_BYTES: u64 = 16_384;
 
-/// Answers kept for replay, of all users. Full in the first part already, so that what the second adds is not theirs.
-const RETAINED_BYTES: u64 = 8 << 20;
+/// Answers kept for replay, of all users. Nearly full in the first part already, so that what the second adds is not
+/// theirs; and kept for some seconds, so that who asked still finds an answer that ended before they listened.
+const RETAINED_BYTES: u64 = 24 << 20;
 
 /// What one who does not read may cost: what was taken from the log for it (`websocket.read_batch_bytes`), as messages
 /// and as frames.
