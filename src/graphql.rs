@@ -198,7 +198,8 @@ impl Graphql {
         let mut document = self.prepare(&mut request)?;
         root_fragments::inline(&mut document);
         let response_key = subscription_field(operation_of(&document, &request)?)?;
-        Prepared::new(self.schema.clone(), request, identity, response_key).await
+        let encoding_key = encoding_key::of(&request, &document);
+        Prepared::new(self.schema.clone(), request, identity, response_key, encoding_key).await
     }
 
     /// How long what a client calls something may be.

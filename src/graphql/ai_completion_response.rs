@@ -34,7 +34,7 @@ use super::{
     GraphqlRequest,
     ai_cancel::request_id,
     ai_message::{self, AI_MESSAGE},
-    encoding_key, error, root_fragments, scalars,
+    error, root_fragments, scalars,
 };
 
 pub(super) const SUBSCRIPTION: &str = "Subscription";
@@ -152,6 +152,7 @@ impl Prepared {
         request: GraphqlRequest,
         identity: &Identity,
         response_key: String,
+        encoding_key: String,
     ) -> std::result::Result<Self, Box<Response>> {
         let registered = Arc::default();
         let mut responses = run(&schema, &request, identity, Arc::clone(&registered), None);
@@ -164,7 +165,6 @@ impl Prepared {
             let why = "the subscription's only field is skipped";
             return Err(Box::new(error::refusal(Code::InvalidInput.as_str(), why)));
         };
-        let encoding_key = encoding_key::of(&request);
         let identity = identity.clone();
         let rendering = tokio::sync::Mutex::default();
         let inner = Inner { schema, request, identity, response_key, encoding_key, rendering };

@@ -11,24 +11,15 @@ use std::{
 
 use async_graphql::{
     Name, Positioned, Value,
-    parser::{
-        parse_query,
-        types::{Directive, ExecutableDocument, Selection, SelectionSet},
-    },
+    parser::types::{Directive, ExecutableDocument, Selection, SelectionSet},
 };
 
-use super::{GraphqlRequest, root_fragments};
+use super::GraphqlRequest;
 
-/// 128 bits of SipHash: a collision could only ever mix up two documents of the same user.
-pub(super) fn of(request: &GraphqlRequest) -> String {
-    let variables = match parse_query(&request.query) {
-        Ok(mut document) => {
-            root_fragments::inline(&mut document);
-            shown(request, &document)
-        }
-        // Documents that cannot be parsed were refused before.
-        Err(_) => String::new(),
-    };
+/// The key of a request whose document, with the fragments on its root put in their places, is this one. 128 bits of
+/// SipHash: a collision could only ever mix up two documents of the same user.
+pub(super) fn of(request: &GraphqlRequest, document: &ExecutableDocument) -> String {
+    let variables = shown(request, document);
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
         (salt, &request.query, &request.operation_name, &variables).hash(&mut hasher);
@@ -95,9 +86,11 @@ fn noting(names: &mut Names) -> impl FnMut(Name) -> Result<Value, Infallible> {
 
 #[cfg(test)]
 mod tests {
+    use async_graphql::parser::parse_query;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::graphql::root_fragments;
 
     const QUERY: &str =
         "subscription s($after: String, $html: Boolean = true, $page: String, $deep: Boolean = false) {
@@ -108,14 +101,17 @@ mod tests {
     fragment Html on AiMessage { contentHtml @include(if: $html) }";
 
     fn key(query: &str, variables: Value) -> String {
-        of(&GraphqlRequest {
+        let mut document = parse_query(query).unwrap();
+        root_fragments::inline(&mut document);
+        let request = GraphqlRequest {
             query: query.to_owned(),
             operation_name: None,
             variables: variables.as_object().cloned(),
             extensions: None,
             idempotency_key: None,
             inline: false,
-        })
+        };
+        of(&request, &document)
     }
 
     #[rstest::rstest]

@@ -178,7 +178,7 @@ impl Listener {
         tokio::select! {
             biased;
             () = self.attendance.over() => None,
-            events = news(&mut self.reader) => self.told(&events),
+            events = self.reader.news(READ_BYTES) => self.told(&events),
             _ = self.heartbeat.tick() => Some(HEARTBEAT.to_owned()),
         }
     }
@@ -191,17 +191,6 @@ impl Listener {
         }
         self.is_over = events.iter().any(|event| event.kind == EventKind::Final);
         Some(events.iter().map(|event| frame(event)).collect())
-    }
-}
-
-/// What comes next; nothing when something is lost. May be dropped and called again.
-async fn news(reader: &mut Reader) -> Vec<Arc<Event>> {
-    loop {
-        let events = reader.read(READ_BYTES).await;
-        if !events.is_empty() || reader.has_hole() {
-            return events;
-        }
-        reader.changed().await;
     }
 }
 

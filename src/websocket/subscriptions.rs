@@ -56,13 +56,8 @@ impl Entry {
     /// Resolves when there is something to write. Whatever is asked meanwhile, such as whether its reader may still
     /// have it, holds up this subscription alone.
     async fn with_news(mut self, batch_bytes: usize) -> Self {
-        loop {
-            self.news = self.reader.read(batch_bytes).await;
-            if !self.news.is_empty() || self.has_hole() {
-                return self;
-            }
-            self.reader.changed().await;
-        }
+        self.news = self.reader.news(batch_bytes).await;
+        self
     }
 }
 

@@ -121,14 +121,11 @@ impl DirectStream {
             if self.is_over {
                 return None;
             }
-            self.read = self.reader.read(READ_BYTES).await.into();
+            self.read = self.reader.news(READ_BYTES).await.into();
             if self.reader.has_hole() {
                 self.read.clear();
                 self.is_over = true;
                 return Some(Err(read_too_slowly()));
-            }
-            if self.read.is_empty() {
-                self.reader.changed().await;
             }
         }
     }

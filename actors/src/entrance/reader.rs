@@ -129,6 +129,17 @@ impl Reader {
         shown
     }
 
+    /// Waits for the next events; none when it has a hole. May be dropped and called again.
+    pub async fn news(&mut self, max_bytes: usize) -> Vec<Arc<Event>> {
+        loop {
+            let events = self.read(max_bytes).await;
+            if !events.is_empty() || self.has_hole() {
+                return events;
+            }
+            self.changed().await;
+        }
+    }
+
     /// Whether events it had not read yet have been removed: it was too slow, and has a hole. To be asked after a
     /// read.
     #[must_use]
